@@ -1,0 +1,136 @@
+"""Partitions as versioned ``.npz`` files, without pickled objects."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+import zlib
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splinecam.errors import InvalidFileError, SplineCamError
+from splinecam.planar import Layer, PlanarNetwork
+from splinecam.slices import Slice
+
+if TYPE_CHECKING:
+    from splinecam.partition import Partition
+
+FORMAT = "splinecam partition"
+VERSION = 1
+
+DAMAGE = (
+    *(SplineCamError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError),
+    *(MemoryError, NotImplementedError, RuntimeError, SyntaxError),
+)
+"""What reading an arbitrary file can raise on its way through the zip and numpy formats."""
+
+MESH = {
+    "vertices": (np.float64, 2),
+    "edges": (np.int32, 2),
+    "edge_regions": (np.int32, 2),
+    "edge_hinges": (np.int32, 1),
+    "region_offsets": (np.int32, 1),
+    "region_halfedges": (np.int32, 1),
+    "root_pattern": (np.uint8, 1),
+}
+"""Arrays of a partition: type and number of dimensions."""
+
+LAYER = {"weight": 2, "bias": 1, "breakpoints": 2, "slopes": 2, "anchors": 1}
+"""Arrays of a layer, all float64: number of dimensions."""
+
+SLICE = {"origin": 1, "basis": 2, "polygon": 2, "anchors": 2}
+"""Arrays of a slice, all float64: number of dimensions."""
+
+
+def save(partition: Partition, path: str | PathLike[str]) -> None:
+    """Write a partition."""
+    network = partition.network
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "input_shape": partition.slice.input_shape,
+        "layers": partition.layer_names,
+    }
+    arrays = {name: getattr(partition, name) for name in MESH}
+    arrays |= {f"slice.{name}": getattr(partition.slice, name) for name in SLICE}
+    for number, layer in enumerate(network.layers):
+        arrays |= {f"layer{number}.{name}": getattr(layer, name) for name in LAYER}
+    arrays |= {"output.weight": network.weight, "output.bias": network.bias}
+    with open(path, "wb") as file:
+        np.savez(file, header=np.array(json.dumps(header)), **arrays)
+
+
+def load(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read the fields of a partition.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file is not one that `save` wrote or is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read_fields(_read_arrays(archive))
+    except DAMAGE as error:
+        raise InvalidFileError(f"{path} is not a sound file of splinecam: {error}") from error
+
+
+def _read_arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    """All members, as `numpy.savez` names them."""
+    arrays = {}
+    for member in archive.namelist():
+        with archive.open(member) as file:
+            arrays[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+    return arrays
+
+
+def _read_fields(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    header = _read_header(arrays)
+    parts = {name: _take(arrays, f"slice.{name}", np.float64, ndim) for name, ndim in SLICE.items()}
+    anchors = parts.pop("anchors")
+    slice_ = Slice(**parts, input_shape=tuple(header["input_shape"]), anchors=anchors)
+    layers = tuple(
+        Layer(
+            name=name,
+            **{
+                field: _take(arrays, f"layer{number}.{field}", np.float64, ndim)
+                for field, ndim in LAYER.items()
+            },
+        )
+        for number, name in enumerate(header["layers"])
+    )
+    network = PlanarNetwork(
+        layers,
+        _take(arrays, "output.weight", np.float64, 2),
+        _take(arrays, "output.bias", np.float64, 1),
+    )
+    network.check_shapes()
+    mesh = {name: _take(arrays, name, dtype, ndim) for name, (dtype, ndim) in MESH.items()}
+    return {"slice": slice_, "network": network, **mesh}
+
+
+def _read_header(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    header = json.loads(str(arrays["header"]))
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InvalidFileError(f"the header does not say {FORMAT!r}")
+    if header.get("version") != VERSION:
+        raise InvalidFileError(
+            f"it is of version {header.get('version')!r}; this release reads {VERSION}"
+        )
+    return header
+
+
+def _take(
+    arrays: dict[str, np.ndarray], name: str, dtype: type[np.generic], ndim: int
+) -> np.ndarray:
+    array = arrays[name]
+    if array.dtype != dtype or array.ndim != ndim:
+        raise InvalidFileError(
+            f"{name} has type {array.dtype} and {array.ndim} dimensions, "
+            f"expected {np.dtype(dtype)} and {ndim}"
+        )
+    return np.ascontiguousarray(array)

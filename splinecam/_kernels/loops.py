@@ -1,0 +1,65 @@
+"""Measures of faces, from their loops of vertices."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from splinecam._kernels.arrays import JIT
+
+
+@njit(**JIT)
+def measure_faces(start, stop, vertices, edges, offsets, halfedges, areas, perimeters, centroids):
+    """Area, perimeter and centroid of a range of faces.
+
+    Coordinates are taken relative to the face's first vertex, so that small faces far from the
+    origin lose nothing.
+    """
+    for f in range(start, stop):
+        h = halfedges[offsets[f]]
+        x0 = vertices[edges[h >> 1, h & 1], 0]
+        y0 = vertices[edges[h >> 1, h & 1], 1]
+        double_area = 0.0
+        perimeter = 0.0
+        moment_x = 0.0
+        moment_y = 0.0
+        for i in range(offsets[f], offsets[f + 1]):
+            h = halfedges[i]
+            a = edges[h >> 1, h & 1]
+            b = edges[h >> 1, 1 - (h & 1)]
+            ax = vertices[a, 0] - x0
+            ay = vertices[a, 1] - y0
+            bx = vertices[b, 0] - x0
+            by = vertices[b, 1] - y0
+            cross = ax * by - ay * bx
+            double_area += cross
+            moment_x += cross * (ax + bx)
+            moment_y += cross * (ay + by)
+            perimeter += np.sqrt((bx - ax) ** 2 + (by - ay) ** 2)
+        areas[f] = 0.5 * double_area
+        perimeters[f] = perimeter
+        centroids[f, 0] = x0 + moment_x / (3.0 * double_area)
+        centroids[f, 1] = y0 + moment_y / (3.0 * double_area)
+
+
+@njit(**JIT)
+def count_unsound(start, stop, vertices, edges, offsets, halfedges):
+    """How many of a range of faces have no positive area or a loop that is not closed."""
+    n_unsound = 0
+    for f in range(start, stop):
+        last = halfedges[offsets[f + 1] - 1]
+        reached = edges[last >> 1, 1 - (last & 1)]
+        x0 = vertices[reached, 0]
+        y0 = vertices[reached, 1]
+        double_area = 0.0
+        closed = True
+        for i in range(offsets[f], offsets[f + 1]):
+            h = halfedges[i]
+            a = edges[h >> 1, h & 1]
+            b = edges[h >> 1, 1 - (h & 1)]
+            closed = closed and a == reached
+            reached = b
+            double_area += (vertices[a, 0] - x0) * (vertices[b, 1] - y0)
+            double_area -= (vertices[a, 1] - y0) * (vertices[b, 0] - x0)
+        n_unsound += not (closed and double_area > 0.0)
+    return n_unsound

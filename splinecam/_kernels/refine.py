@@ -1,0 +1,106 @@
+"""The passes of one refinement, for small meshes in one compiled call.
+
+`splinecam.mesh` runs the same passes side by side on large meshes; it calls the allocating
+functions uncompiled, because numpy asks the system for huge pages and numba does not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numba.extending import register_jitable
+
+from splinecam._kernels.arrays import JIT, Chords, Cuts, FaceOffsets, Mesh
+from splinecam._kernels.edges import accumulate, count_cuts, find_cuts, split_edges
+from splinecam._kernels.faces import build_faces, count_faces
+
+
+@register_jitable
+def empty_cuts(offsets):
+    """Room for the cuts that `offsets`, still counts, announces."""
+    n = accumulate(offsets)
+    return Cuts(offsets, np.empty(n, np.int32), np.empty(n, np.float64), np.empty(n, np.int32))
+
+
+@njit(**JIT)
+def zero_counts(n_faces):
+    """Counts of what faces become, one place to the right of each face."""
+    return FaceOffsets(
+        np.zeros(n_faces + 1, np.int64),
+        np.zeros(n_faces + 1, np.int64),
+        np.zeros(n_faces + 1, np.int64),
+        np.zeros(n_faces + 1, np.int64),
+    )
+
+
+@njit(**JIT)
+def accumulate_counts(counts):
+    """Turn counts into offsets."""
+    accumulate(counts.crossings)
+    accumulate(counts.faces)
+    accumulate(counts.edges)
+    accumulate(counts.halfedges)
+
+
+@register_jitable
+def empty_mesh(old, cuts, offsets):
+    """Room for the refined mesh; the old vertices stay the first ones."""
+    n_old = old.vertices.shape[0]
+    n_cuts = cuts.codes.shape[0]
+    n_faces = old.face_offsets.shape[0] - 1
+    n_edges = old.edges.shape[0] + n_cuts + offsets.edges[n_faces]
+    vertices = np.empty((n_old + n_cuts + offsets.crossings[n_faces], 2), np.float64)
+    vertices[:n_old] = old.vertices
+    face_offsets = np.empty(offsets.faces[n_faces] + 1, np.int32)
+    face_offsets[0] = 0
+    return Mesh(
+        vertices,
+        np.empty((n_edges, 2), np.int32),
+        np.empty((n_edges, 2), np.int32),
+        np.empty(n_edges, np.int32),
+        face_offsets,
+        np.empty(offsets.halfedges[n_faces], np.int32),
+    )
+
+
+@register_jitable
+def empty_chords(offsets, with_chords):
+    """Room for all chords, or for none."""
+    n_faces = offsets.faces.shape[0] - 1
+    n_crossings = offsets.crossings[n_faces] if with_chords else 0
+    n_chords = offsets.edges[n_faces] - 2 * n_crossings if with_chords else 0
+    chord_offsets = np.empty(n_chords + 1, np.int64)
+    chord_offsets[n_chords] = 2 * n_crossings
+    return Chords(
+        chord_offsets,
+        np.empty((n_chords, 2), np.int32),
+        np.empty(2 * n_crossings, np.float64),
+        np.empty(2 * n_crossings, np.int32),
+        np.empty(2 * n_crossings, np.int32),
+    )
+
+
+@njit(**JIT)
+def plan_serially(old, signs, values, chosen):
+    """Cuts and face offsets of a refinement."""
+    n_edges = old.edges.shape[0]
+    n_faces = old.face_offsets.shape[0] - 1
+    edge_offsets = np.zeros(n_edges + 1, np.int64)
+    count_cuts(0, n_edges, old.edges, signs, chosen, edge_offsets)
+    cuts = empty_cuts(edge_offsets)
+    find_cuts(0, n_edges, old.edges, signs, values, chosen, cuts)
+    offsets = zero_counts(n_faces)
+    count_faces(0, n_faces, old, cuts, values.shape[1], offsets)
+    accumulate_counts(offsets)
+    return cuts, offsets
+
+
+@njit(**JIT)
+def refine_serially(old, cuts, offsets, n_hinges, label, with_chords):
+    """The refined mesh, its chords, and the number of contradictions found."""
+    new = empty_mesh(old, cuts, offsets)
+    chords = empty_chords(offsets, with_chords)
+    split_edges(0, old.edges.shape[0], old, cuts, new)
+    n_faces = old.face_offsets.shape[0] - 1
+    n_wrong = build_faces(0, n_faces, old, cuts, offsets, n_hinges, label, new, chords, with_chords)
+    return new, chords, n_wrong

@@ -1,0 +1,61 @@
+"""Sets of hinges as machine words, and the packing of signs into them."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types, uint64
+from numba.extending import intrinsic
+
+from splinecam._kernels.arrays import JIT
+
+BITS = 64
+
+
+@intrinsic
+def popcount(typing_context, word):
+    """Count the set bits of a word."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def trailing_zeros(typing_context, word):
+    """Count the zero bits below the lowest set bit of a word that is not zero."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+def n_words(n_hinges: int) -> int:
+    """How many words hold one bit for each hinge."""
+    return -(-n_hinges // BITS)
+
+
+def pack_set(members: np.ndarray) -> np.ndarray:
+    """Pack a boolean mask over hinges into words."""
+    padded = np.zeros(n_words(len(members)) * BITS, bool)
+    padded[: len(members)] = members
+    return np.packbits(padded, bitorder="little").view(np.uint64)
+
+
+@njit(**JIT)
+def pack_signs(start, stop, values, signs):
+    """Set bit h of row v where ``values[v, h] > 0``."""
+    n_hinges = values.shape[1]
+    for v in range(start, stop):
+        for w in range(signs.shape[1]):
+            first = w * BITS
+            word = uint64(0)
+            if first + BITS <= n_hinges:
+                for b in range(BITS):
+                    word |= uint64(values[v, first + b] > 0.0) << uint64(b)
+            else:
+                for b in range(n_hinges - first):
+                    word |= uint64(values[v, first + b] > 0.0) << uint64(b)
+            signs[v, w] = word

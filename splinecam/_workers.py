@@ -1,0 +1,111 @@
+"""Running kernels on ranges, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+BLOCKS = 32
+"""Ranges into which one pass is cut at most; a constant, so that no result depends on threads."""
+
+
+class Workers:
+    """Helps the calling thread with a thread pool, started when it is first needed.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor or None
+        Runs the helpers; it must run them in this process. None: a pool of its own that, with the
+        calling thread, takes each processor that this process may use.
+    """
+
+    def __init__(self, executor: Executor | None = None):
+        self._executor = executor
+        self._n_helpers = len(os.sched_getaffinity(0)) - 1
+        self._blas_is_limited = False
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def run(self, kernel: Callable[..., Any], n_items: int, *args: Any, grain: int) -> list[Any]:
+        """Call ``kernel(start, stop, *args)`` on ranges of about equal length, `grain` at least."""
+        n_blocks = max(1, min(BLOCKS, n_items // grain))
+        bounds = [n_items * i // n_blocks for i in range(n_blocks + 1)]
+        return self._map(kernel, bounds, args)
+
+    def run_balanced(
+        self, kernel: Callable[..., Any], offsets: np.ndarray, *args: Any, grain: int
+    ) -> list[Any]:
+        """Call ``kernel(start, stop, *args)`` on ranges of about equal work, `grain` at least.
+
+        `offsets` (n + 1,) ascends by the work of each of the n items.
+        """
+        n_items = len(offsets) - 1
+        work = int(offsets[-1])
+        n_blocks = max(1, min(BLOCKS, work // grain, n_items))
+        targets = [work * i // n_blocks for i in range(1, n_blocks)]
+        bounds = [0, *np.searchsorted(offsets, targets).tolist(), n_items]
+        return self._map(kernel, bounds, args)
+
+    def limit_blas(self) -> None:
+        """Keep numpy's matrix products to the thread that calls them, as long as this is open.
+
+        Products that run side by side slow each other down many times over if each starts threads.
+        """
+        if not self._blas_is_limited:
+            self._stack.enter_context(_blas().limit(limits=1, user_api="blas"))
+            self._blas_is_limited = True
+
+    def _map(self, kernel: Callable[..., Any], bounds: list[int], args: tuple) -> list[Any]:
+        if len(bounds) == 2:
+            return [kernel(*bounds, *args)]
+        results: list[Any] = [None] * (len(bounds) - 1)
+        waiting = deque(range(len(results)))
+
+        def drain() -> None:
+            while waiting:
+                try:
+                    block = waiting.popleft()
+                except IndexError:
+                    return
+                results[block] = kernel(bounds[block], bounds[block + 1], *args)
+
+        helpers = [self._pool().submit(drain) for _ in range(self._n_helpers)]
+        try:
+            drain()
+        finally:
+            waiting.clear()
+            # A helper that has not started by now has nothing left to do.
+            for helper in helpers:
+                if not helper.cancel():
+                    helper.result()
+        return results
+
+    def _pool(self) -> Executor:
+        if self._executor is None:
+            pool = ThreadPoolExecutor(max(1, self._n_helpers), "splinecam")
+            self._executor = self._stack.enter_context(pool)
+        return self._executor
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -1,0 +1,235 @@
+"""From a model and a slice to the partition: all linear regions, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from splinecam._kernels.words import pack_set
+from splinecam._workers import Workers
+from splinecam.convert import convert
+from splinecam.errors import InvalidArgumentError, RegionLimitError
+from splinecam.mesh import Plan, carry, check_mesh, plan, polygon_mesh, refine, sign_words
+from splinecam.partition import Partition
+from splinecam.planar import Layer, PlanarNetwork
+from splinecam.propagate import propagate
+from splinecam.restrict import restrict
+from splinecam.slices import Slice
+
+FIRST_BATCH = 32
+"""Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
+
+MAX_REGIONS = 500_000_000
+
+
+def compute_partition(
+    model: nn.Module,
+    slice_: Slice,
+    *,
+    device: str | torch.device | None = None,
+    max_regions: int | None = None,
+    progress: bool = False,
+    executor: Executor | None = None,
+) -> Partition:
+    """Enumerate all linear regions of a model on a slice.
+
+    The zero lines of the units cut the slice layer by layer (SplineCam, Humayun et al., CVPR 2023,
+    arXiv 2302.12828), here as one planar subdivision whose vertices and edges neighbouring regions
+    share.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Affine and piecewise-linear parts only; it is read as in evaluation mode and left as it is.
+    slice_ : Slice
+        Where to look.
+    device : str or torch.device, optional
+        Where pre-activations are computed, in float64. Default: the CPU.
+    max_regions : int, optional
+        Stop with `RegionLimitError` before the partition grows beyond it. Default: 500 million,
+        what 32-bit numbers of half-edges allow.
+    progress : bool
+        Show a progress bar.
+    executor : concurrent.futures.ThreadPoolExecutor, optional
+        Runs the work. Default: a pool with one thread for each available processor. The result
+        does not depend on the number of threads.
+
+    Returns
+    -------
+    Partition
+
+    Raises
+    ------
+    UnsupportedLayerError
+        If a part of the model is not piecewise linear or not known.
+    InvalidModelError
+        If its weights are not finite or shapes do not fit.
+    InvalidSliceError
+        If the slice does not fit the model's input.
+    RegionLimitError
+        If there are more than `max_regions` regions; it carries the part that was finished.
+    InvariantError
+        If the network is degenerate on this slice, so that float64 cannot order its boundaries.
+
+    Examples
+    --------
+    >>> import torch, splinecam as sc
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Sequential(
+    ...     torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1)
+    ... )
+    >>> partition = sc.compute_partition(model, sc.Slice.box((-1, 1), (-1, 1)))
+    >>> partition.n_vertices - partition.n_edges + partition.n_regions
+    1
+    """
+    _check_options(max_regions, executor)
+    network = restrict(convert(model, slice_.input_shape), slice_)
+    limit = MAX_REGIONS if max_regions is None else max_regions
+    with Workers(executor) as workers, _progress(network, shown=progress) as report:
+        engine = _Engine(slice_, network, limit, torch.device(device or "cpu"), workers)
+        return engine.run(report)
+
+
+def _check_options(max_regions: int | None, executor: Executor | None) -> None:
+    if max_regions is not None and max_regions < 1:
+        raise InvalidArgumentError(f"max_regions is {max_regions}; accepted: 1 or more, or None")
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+        raise InvalidArgumentError(
+            f"executor is a {type(executor).__name__}; accepted: a ThreadPoolExecutor, or None"
+        )
+
+
+@contextmanager
+def _progress(network: PlanarNetwork, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """What to call with the number of regions after each layer."""
+    if not shown:
+        yield lambda n_regions: None
+        return
+    with tqdm(total=len(network.layers), desc="cutting", unit="layer") as bar:
+
+        def report(n_regions: int) -> None:
+            bar.set_postfix(regions=f"{n_regions:,}", refresh=False)
+            bar.update()
+
+        yield report
+
+
+class _Engine:
+    """Cuts a slice by the layers of a network, one after the other."""
+
+    def __init__(
+        self,
+        slice_: Slice,
+        network: PlanarNetwork,
+        max_regions: int,
+        device: torch.device,
+        workers: Workers,
+    ):
+        self._slice = slice_
+        self._network = network
+        self._max_regions = max_regions
+        self._device = device
+        self._workers = workers
+        self._mesh = polygon_mesh(slice_.polygon)
+        self._root_signs: list[np.ndarray] = []
+
+    def run(self, report: Callable[[int], None]) -> Partition:
+        layers = self._network.layers
+        values = np.empty((len(self._mesh.vertices), 0))
+        label = 0
+        for number, layer in enumerate(layers):
+            chosen = np.ones(layer.n_hinges, bool)
+            if number == 0:
+                values = _hinge_values(layer, self._mesh.vertices)
+                if layer.n_hinges > 2 * FIRST_BATCH:
+                    chosen = self._cut_first_batch(layer, values)
+                    values = _hinge_values(layer, self._mesh.vertices)
+            following = layers[number + 1] if number + 1 < len(layers) else None
+            values = self._cut(number, layer, values, chosen, label, following)
+            label += layer.n_hinges
+            report(len(self._mesh.face_offsets) - 1)
+        return self._finish(len(layers))
+
+    def _cut_first_batch(self, layer: Layer, values: np.ndarray) -> np.ndarray:
+        """Cut by a few hinges; return which are left."""
+        positive = values > 0
+        cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
+        batch = np.zeros(layer.n_hinges, bool)
+        batch[cutting[:FIRST_BATCH]] = True
+        signs = sign_words(values, self._workers)
+        planned = self._plan(0, signs, values, batch)
+        self._mesh = refine(
+            self._mesh, planned, layer.n_hinges, 0, self._workers, with_chords=False
+        ).mesh
+        return ~batch
+
+    def _cut(
+        self,
+        number: int,
+        layer: Layer,
+        values: np.ndarray,
+        chosen: np.ndarray,
+        label: int,
+        following: Layer | None,
+    ) -> np.ndarray:
+        """Cut by the chosen hinges of a layer; return the values of the following layer's."""
+        signs = sign_words(values, self._workers)
+        planned = self._plan(number, signs, values, chosen)
+        self._root_signs.append(values[0] > 0)
+        old = self._mesh
+        with_chords = following is not None
+        refinement = refine(
+            old, planned, layer.n_hinges, label, self._workers, with_chords=with_chords
+        )
+        self._mesh = refinement.mesh
+        if following is None:
+            return np.empty((0, 0))
+        carried = np.empty((len(self._mesh.vertices), following.n_hinges))
+        propagate(layer, following, values, carried, self._device, self._workers)
+        kinks = layer.hinge_kinks[:, None] * following.hinge_map[0].T[layer.hinge_units]
+        carry(old, refinement, values, kinks, carried, self._workers)
+        return carried
+
+    def _plan(self, number: int, signs: np.ndarray, values: np.ndarray, chosen: np.ndarray) -> Plan:
+        planned = plan(self._mesh, signs, values, pack_set(chosen), self._workers)
+        if planned.n_faces > self._max_regions:
+            name = self._network.layers[number].name
+            raise RegionLimitError(
+                f"layer {number} ({name}) makes at least {planned.n_faces:,} regions, max_regions "
+                f"is {self._max_regions:,}; the error carries the partition by the {number} "
+                "layers before it",
+                self._finish(number),
+                planned.n_faces,
+                self._max_regions,
+            )
+        return planned
+
+    def _finish(self, n_layers: int) -> Partition:
+        """The partition by the first layers."""
+        network = self._network.head(n_layers)
+        mesh = self._mesh if n_layers else polygon_mesh(self._slice.polygon)
+        hinges = np.concatenate([*self._root_signs[:n_layers], np.zeros(0, bool)])
+        check_mesh(mesh, self._workers)
+        return Partition(
+            slice=self._slice,
+            network=network,
+            vertices=mesh.vertices,
+            edges=mesh.edges,
+            edge_regions=mesh.edge_faces,
+            edge_hinges=np.maximum(mesh.edge_labels, -1),
+            region_offsets=mesh.face_offsets,
+            region_halfedges=mesh.face_halfedges,
+            root_pattern=network.count_exceeded(hinges),
+        )
+
+
+def _hinge_values(layer: Layer, vertices: np.ndarray) -> np.ndarray:
+    """Values of the first layer's hinges at plane coordinates."""
+    weight, bias = layer.hinge_map
+    return vertices @ weight.T + bias

@@ -1,0 +1,213 @@
+"""The network on a slice: a chain of dense layers that starts at plane coordinates.
+
+Arrays only, so that a `Partition` can carry, save and evaluate it without the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An affine map followed by one continuous piecewise-linear function for each unit.
+
+    A unit with ``m`` breakpoints has ``m`` *hinges*, numbered unit by unit: the affine functions
+    ``z - t_j``, whose signs tell between which breakpoints the unit is.
+
+    Parameters
+    ----------
+    name : str
+        The step's name in the model.
+    weight : ndarray
+        (D, K) float64, of the affine map from the previous layer's activations (or from the plane).
+    bias : ndarray
+        (D,) float64.
+    breakpoints : ndarray
+        (D, m) float64, ascending.
+    slopes : ndarray
+        (D, m + 1) float64: below, between and above the breakpoints.
+    anchors : ndarray
+        (D,) float64: the functions' values at their first breakpoints.
+    """
+
+    name: str
+    weight: Floats
+    bias: Floats
+    breakpoints: Floats
+    slopes: Floats
+    anchors: Floats
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return len(self.bias)
+
+    @property
+    def n_hinges(self) -> int:
+        """Number of hinges."""
+        return self.breakpoints.size
+
+    @cached_property
+    def hinge_units(self) -> NDArray[np.intp]:
+        """The unit of each hinge, (H,)."""
+        return np.repeat(np.arange(self.n_units), self.breakpoints.shape[1])
+
+    @cached_property
+    def hinge_map(self) -> tuple[Floats, Floats]:
+        """Weight (H, K) and bias (H,) of the hinges as functions of the layer's input."""
+        bias = self.bias[:, None] - self.breakpoints
+        weight = self.weight
+        if self.breakpoints.shape[1] > 1:
+            weight = weight[self.hinge_units]
+        return weight, bias.ravel()
+
+    @cached_property
+    def hinge_kinks(self) -> Floats:
+        """By how much the slope rises where each hinge becomes positive, (H,)."""
+        return np.diff(self.slopes, axis=1).ravel()
+
+    def activate(self, hinges: Floats) -> Floats:
+        """Activations (n, D) from the values of the hinges (n, H)."""
+        if self._is_relu:
+            return np.maximum(hinges, 0.0)
+        n_breakpoints = self.breakpoints.shape[1]
+        values = self.anchors + self.slopes[:, 0] * hinges[:, ::n_breakpoints]
+        kinks = self.hinge_kinks
+        for j in range(n_breakpoints):
+            own = slice(j, None, n_breakpoints)
+            values += kinks[own] * np.maximum(hinges[:, own], 0.0)
+        return values
+
+    def pieces(self, patterns: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
+        """Slope and offset (k, D) of each unit's function where its pattern (k, D) holds."""
+        # Going from piece to piece, the offset makes up for the change of slope at the breakpoint.
+        steps = -np.diff(self.slopes, axis=1) * self.breakpoints
+        first = self.anchors - self.slopes[:, 0] * self.breakpoints[:, 0]
+        offsets = np.cumsum(np.column_stack([first, steps]), axis=1)
+        units = np.arange(self.n_units)
+        return self.slopes[units, patterns], offsets[units, patterns]
+
+    @cached_property
+    def _is_relu(self) -> bool:
+        return (
+            self.breakpoints.shape[1] == 1
+            and not self.anchors.any()
+            and bool((self.slopes == (0.0, 1.0)).all())
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PlanarNetwork:
+    """A network restricted to a slice.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        The first one's weight is (D, 2): it acts on plane coordinates.
+    weight : ndarray
+        (out, K) float64: from the last layer's activations to the flattened output.
+    bias : ndarray
+        (out,) float64.
+    """
+
+    layers: tuple[Layer, ...]
+    weight: Floats
+    bias: Floats
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return len(self.bias)
+
+    @cached_property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Units of each layer."""
+        return tuple(layer.n_units for layer in self.layers)
+
+    @cached_property
+    def hinge_layers(self) -> NDArray[np.intp]:
+        """The layer of each hinge of the network, in execution order."""
+        return np.repeat(np.arange(len(self.layers)), [layer.n_hinges for layer in self.layers])
+
+    @cached_property
+    def hinge_units(self) -> NDArray[np.intp]:
+        """The unit, within its layer, of each hinge of the network."""
+        units = [layer.hinge_units for layer in self.layers]
+        return np.concatenate(units) if units else np.zeros(0, np.intp)
+
+    def check_shapes(self) -> None:
+        """Raise ValueError unless the layers' arrays fit each other and are finite."""
+        width = 2
+        for layer in self.layers:
+            n_units = layer.weight.shape[0]
+            n_breakpoints = layer.breakpoints.shape[1]
+            _check_array(f"{layer.name}: weight", layer.weight, (n_units, width))
+            _check_array(f"{layer.name}: bias", layer.bias, (n_units,))
+            _check_array(f"{layer.name}: breakpoints", layer.breakpoints, (n_units, n_breakpoints))
+            _check_array(f"{layer.name}: slopes", layer.slopes, (n_units, n_breakpoints + 1))
+            _check_array(f"{layer.name}: anchors", layer.anchors, (n_units,))
+            width = n_units
+        _check_array("output weight", self.weight, (len(self.bias), width))
+        _check_array("output bias", self.bias, (len(self.bias),))
+
+    def head(self, n_layers: int) -> PlanarNetwork:
+        """The first layers only; the output is the pre-activations of the next one, if any."""
+        if n_layers == len(self.layers):
+            return self
+        following = self.layers[n_layers]
+        return PlanarNetwork(self.layers[:n_layers], following.weight, following.bias)
+
+    def count_exceeded(self, hinges: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """The pattern (units,) from which hinges (all layers') are positive."""
+        first_units = np.cumsum([0, *self.layer_sizes])[self.hinge_layers]
+        units = first_units + self.hinge_units
+        return np.bincount(units[hinges], minlength=sum(self.layer_sizes)).astype(np.uint8)
+
+    def __call__(self, uv: Floats) -> Floats:
+        """Outputs (n, out) at plane coordinates (n, 2)."""
+        values = uv
+        for layer in self.layers:
+            weight, bias = layer.hinge_map
+            values = layer.activate(values @ weight.T + bias)
+        return values @ self.weight.T + self.bias
+
+    def affine_maps(self, patterns: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
+        """The maps ``A u + b`` that hold where the units have given patterns.
+
+        Parameters
+        ----------
+        patterns : ndarray
+            (k, units) unsigned: how many of its breakpoints each unit exceeds.
+
+        Returns
+        -------
+        A : ndarray
+            (k, out, 2) float64.
+        b : ndarray
+            (k, out) float64.
+        """
+        count = len(patterns)
+        # Three columns per region: the derivatives along u and v, and the value at the origin.
+        columns = np.broadcast_to(np.eye(3, 2), (count, 3, 2))
+        start = 0
+        for layer in self.layers:
+            slopes, offsets = layer.pieces(patterns[:, start : start + layer.n_units])
+            start += layer.n_units
+            columns = (columns @ layer.weight.T) + np.eye(3)[2][:, None] * layer.bias
+            columns = columns * slopes[:, None, :]
+            columns[:, 2] += offsets
+        columns = columns @ self.weight.T
+        columns[:, 2] += self.bias
+        return np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1)), columns[:, 2]
+
+
+def _check_array(name: str, array: Floats, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{name} has shape {array.shape} or entries that are not finite")

@@ -1,0 +1,78 @@
+"""Pushing values at vertices through one layer: the engine's only matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from splinecam._workers import Workers
+from splinecam.planar import Layer
+
+ROWS = 256
+"""Vertices in one matrix product; a constant, so that rounding does not depend on threads."""
+
+SMALL = 2**17
+"""Products of fewer multiplications start no threads anyway."""
+
+
+def propagate(
+    layer: Layer,
+    following: Layer,
+    values: np.ndarray,
+    carried: np.ndarray,
+    device: torch.device,
+    workers: Workers,
+) -> None:
+    """Write the following layer's hinges at the old vertices into the first rows of `carried`.
+
+    Parameters
+    ----------
+    layer, following : Layer
+    values : ndarray
+        (V, H) float64: hinges of `layer` at the old vertices.
+    carried : ndarray
+        (V', H') float64 with V' >= V.
+    device : torch.device
+        Where to multiply.
+    workers : Workers
+    """
+    weight, bias = following.hinge_map
+    if device.type != "cpu":
+        _propagate_on(device, layer, weight, bias, values, carried)
+    else:
+        if values.size * len(bias) > SMALL:
+            workers.limit_blas()
+        n_blocks = -(-len(values) // ROWS)
+        workers.run(_propagate_rows, n_blocks, layer, weight, bias, values, carried, grain=1)
+
+
+def _propagate_rows(
+    start: int,
+    stop: int,
+    layer: Layer,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    values: np.ndarray,
+    carried: np.ndarray,
+) -> None:
+    for block in range(start, stop):
+        activations = layer.activate(values[block * ROWS : (block + 1) * ROWS])
+        product = carried[block * ROWS : block * ROWS + len(activations)]
+        np.matmul(activations, weight.T, out=product)
+        product += bias
+
+
+def _propagate_on(
+    device: torch.device,
+    layer: Layer,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    values: np.ndarray,
+    carried: np.ndarray,
+) -> None:
+    weight_there = torch.from_numpy(weight).to(device)
+    bias_there = torch.from_numpy(bias).to(device)
+    for start in range(0, len(values), ROWS):
+        activations = torch.from_numpy(layer.activate(values[start : start + ROWS])).to(device)
+        product = torch.addmm(bias_there, activations, weight_there.T)
+        carried[start : start + len(activations)] = product.cpu().numpy()

@@ -1,0 +1,82 @@
+"""Restricting a `Program` to a slice: the chain of dense layers that the engine cuts with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splinecam.errors import InvalidSliceError
+from splinecam.planar import Layer, PlanarNetwork
+from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
+from splinecam.slices import Slice
+
+
+def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
+    """The program as a function of plane coordinates.
+
+    Affine steps between two piecewise-linear ones are composed into one dense matrix.
+
+    Raises
+    ------
+    InvalidSliceError
+        If the slice's input shape is not the program's.
+    """
+    if slice_.input_shape != program.input_shape:
+        raise InvalidSliceError(
+            f"slice: its points have shape {slice_.input_shape}, "
+            f"the model takes inputs of shape {program.input_shape}"
+        )
+    frame = np.vstack([slice_.basis, slice_.origin]).reshape(3, *slice_.input_shape)
+    columns: Tensor | None = torch.from_numpy(frame)
+    shape = program.input_shape
+    layers = []
+    affine_steps: list[Affine] = []
+    for step in program.steps[: program.output]:
+        if isinstance(step, Affine):
+            affine_steps.append(step)
+            continue
+        weight, bias = _dense(columns, affine_steps, shape)
+        layers.append(_layer(step, weight, bias))
+        columns, shape = None, step.shape
+        affine_steps = []
+    weight, bias = _dense(columns, affine_steps, shape)
+    return PlanarNetwork(tuple(layers), weight, bias)
+
+
+def _dense(
+    columns: Tensor | None, steps: Sequence[Affine], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix (D, K) and offset (D,) of `steps` after the map with these columns (None: identity).
+
+    `shape` is that of the value which the first step reads.
+    """
+    if columns is None and steps and isinstance(steps[0].linear, MatMul) and len(shape) == 1:
+        first, steps = steps[0], steps[1:]
+        weight = steps_weight = first.linear.weight.T
+        offset = weight.new_zeros(weight.shape[1]) if first.offset is None else first.offset
+        columns = torch.cat([steps_weight, offset.expand(1, weight.shape[1])])
+    elif columns is None:
+        size = prod(shape)
+        columns = torch.eye(size + 1, size, dtype=torch.float64).reshape(size + 1, *shape)
+    for step in steps:
+        columns = step.push(columns)
+    flat = columns.reshape(len(columns), -1).numpy()
+    return np.ascontiguousarray(flat[:-1].T), flat[-1].copy()
+
+
+def _layer(step: PiecewiseLinear, weight: np.ndarray, bias: np.ndarray) -> Layer:
+    def table(tensor: Tensor) -> np.ndarray:
+        return np.ascontiguousarray(step.per_unit(tensor).numpy().T)
+
+    return Layer(
+        name=step.name,
+        weight=weight,
+        bias=bias,
+        breakpoints=table(step.breakpoints),
+        slopes=table(step.slopes),
+        anchors=table(step.anchor[None])[:, 0],
+    )
