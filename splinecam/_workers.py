@@ -47,7 +47,9 @@ class Workers:
 
     def run(self, kernel: Callable[..., Any], n_items: int, *args: Any, grain: int) -> list[Any]:
         """Call ``kernel(start, stop, *args)`` on ranges of about equal length, `grain` at least."""
-        n_blocks = max(1, min(BLOCKS, n_items // grain))
+        n_blocks = min(BLOCKS, n_items // grain)
+        if n_blocks <= 1:
+            return [kernel(0, n_items, *args)]
         bounds = [n_items * i // n_blocks for i in range(n_blocks + 1)]
         return self._map(kernel, bounds, args)
 
@@ -60,7 +62,9 @@ class Workers:
         """
         n_items = len(offsets) - 1
         work = int(offsets[-1])
-        n_blocks = max(1, min(BLOCKS, work // grain, n_items))
+        n_blocks = min(BLOCKS, work // grain, n_items)
+        if n_blocks <= 1:
+            return [kernel(0, n_items, *args)]
         targets = [work * i // n_blocks for i in range(1, n_blocks)]
         bounds = [0, *np.searchsorted(offsets, targets).tolist(), n_items]
         return self._map(kernel, bounds, args)
@@ -75,8 +79,6 @@ class Workers:
             self._blas_is_limited = True
 
     def _map(self, kernel: Callable[..., Any], bounds: list[int], args: tuple) -> list[Any]:
-        if len(bounds) == 2:
-            return [kernel(*bounds, *args)]
         results: list[Any] = [None] * (len(bounds) - 1)
         waiting = deque(range(len(results)))
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from splinecam._kernels.words import pack_set
+from splinecam._kernels.words import pack_set, whole_set
 from splinecam._workers import Workers
 from splinecam.convert import convert
 from splinecam.errors import InvalidArgumentError, RegionLimitError
-from splinecam.mesh import Plan, carry, check_mesh, plan, polygon_mesh, refine, sign_words
+from splinecam.mesh import Plan, carry, check_mesh, plan, polygon_mesh, refine
 from splinecam.partition import Partition
 from splinecam.planar import Layer, PlanarNetwork
 from splinecam.propagate import propagate
@@ -137,67 +137,65 @@ class _Engine:
         self._device = device
         self._workers = workers
         self._mesh = polygon_mesh(slice_.polygon)
-        self._root_signs: list[np.ndarray] = []
+        self._root_patterns: list[np.ndarray] = []
 
     def run(self, report: Callable[[int], None]) -> Partition:
         layers = self._network.layers
-        values = np.empty((len(self._mesh.vertices), 0))
+        values = np.empty((0, 0))
         label = 0
         for number, layer in enumerate(layers):
-            chosen = np.ones(layer.n_hinges, bool)
+            chosen = whole_set(layer.n_hinges)
             if number == 0:
+                chosen = self._cut_first_batch(layer)
                 values = _hinge_values(layer, self._mesh.vertices)
-                if layer.n_hinges > 2 * FIRST_BATCH:
-                    chosen = self._cut_first_batch(layer, values)
-                    values = _hinge_values(layer, self._mesh.vertices)
             following = layers[number + 1] if number + 1 < len(layers) else None
-            values = self._cut(number, layer, values, chosen, label, following)
+            values = self._cut(number, values, chosen, label, following)
             label += layer.n_hinges
             report(len(self._mesh.face_offsets) - 1)
         return self._finish(len(layers))
 
-    def _cut_first_batch(self, layer: Layer, values: np.ndarray) -> np.ndarray:
-        """Cut by a few hinges; return which are left."""
+    def _cut_first_batch(self, layer: Layer) -> np.ndarray:
+        """Cut by a few hinges of a wide first layer; return which are left, as words."""
+        n_hinges = layer.n_hinges
+        if n_hinges <= 2 * FIRST_BATCH:
+            return whole_set(n_hinges)
+        values = _hinge_values(layer, self._mesh.vertices)
         positive = values > 0
         cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
-        batch = np.zeros(layer.n_hinges, bool)
+        batch = np.zeros(n_hinges, bool)
         batch[cutting[:FIRST_BATCH]] = True
-        signs = sign_words(values, self._workers)
-        planned = self._plan(0, signs, values, batch)
-        self._mesh = refine(
-            self._mesh, planned, layer.n_hinges, 0, self._workers, with_chords=False
-        ).mesh
-        return ~batch
+        planned = self._plan(0, values, pack_set(batch))
+        refinement = refine(self._mesh, planned, n_hinges, 0, self._workers, with_chords=False)
+        self._mesh = refinement.mesh
+        return pack_set(~batch)
 
     def _cut(
         self,
         number: int,
-        layer: Layer,
         values: np.ndarray,
         chosen: np.ndarray,
         label: int,
         following: Layer | None,
     ) -> np.ndarray:
         """Cut by the chosen hinges of a layer; return the values of the following layer's."""
-        signs = sign_words(values, self._workers)
-        planned = self._plan(number, signs, values, chosen)
-        self._root_signs.append(values[0] > 0)
-        old = self._mesh
+        layer, old = self._network.layers[number], self._mesh
+        planned = self._plan(number, values, chosen)
         with_chords = following is not None
         refinement = refine(
             old, planned, layer.n_hinges, label, self._workers, with_chords=with_chords
         )
         self._mesh = refinement.mesh
+        self._root_patterns.append(layer.count_exceeded(values[0] > 0))
         if following is None:
             return np.empty((0, 0))
         carried = np.empty((len(self._mesh.vertices), following.n_hinges))
         propagate(layer, following, values, carried, self._device, self._workers)
-        kinks = layer.hinge_kinks[:, None] * following.hinge_map[0].T[layer.hinge_units]
+        kinks = layer.kink_columns(following.hinge_map[0])
         carry(old, refinement, values, kinks, carried, self._workers)
         return carried
 
-    def _plan(self, number: int, signs: np.ndarray, values: np.ndarray, chosen: np.ndarray) -> Plan:
-        planned = plan(self._mesh, signs, values, pack_set(chosen), self._workers)
+    def _plan(self, number: int, values: np.ndarray, chosen: np.ndarray) -> Plan:
+        planned = plan(self._mesh, values, chosen, self._workers)
         if planned.n_faces > self._max_regions:
             name = self._network.layers[number].name
             raise RegionLimitError(
@@ -212,24 +210,25 @@ class _Engine:
 
     def _finish(self, n_layers: int) -> Partition:
         """The partition by the first layers."""
-        network = self._network.head(n_layers)
         mesh = self._mesh if n_layers else polygon_mesh(self._slice.polygon)
-        hinges = np.concatenate([*self._root_signs[:n_layers], np.zeros(0, bool)])
         check_mesh(mesh, self._workers)
         return Partition(
             slice=self._slice,
-            network=network,
+            network=self._network.head(n_layers),
             vertices=mesh.vertices,
             edges=mesh.edges,
             edge_regions=mesh.edge_faces,
             edge_hinges=np.maximum(mesh.edge_labels, -1),
             region_offsets=mesh.face_offsets,
             region_halfedges=mesh.face_halfedges,
-            root_pattern=network.count_exceeded(hinges),
+            root_pattern=np.concatenate([np.zeros(0, np.uint8), *self._root_patterns[:n_layers]]),
         )
 
 
 def _hinge_values(layer: Layer, vertices: np.ndarray) -> np.ndarray:
     """Values of the first layer's hinges at plane coordinates."""
     weight, bias = layer.hinge_map
-    return vertices @ weight.T + bias
+    values = np.multiply.outer(vertices[:, 0], weight[:, 0])
+    values += np.multiply.outer(vertices[:, 1], weight[:, 1])
+    values += bias
+    return values

@@ -26,7 +26,7 @@ from splinecam._kernels.refine import (
     refine_serially,
     zero_counts,
 )
-from splinecam._kernels.words import n_words, pack_signs
+from splinecam._kernels.words import pack_signs
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 
@@ -70,13 +70,18 @@ class Refinement(NamedTuple):
 
 def polygon_mesh(polygon: np.ndarray) -> Mesh:
     """Mesh of one face from a counter-clockwise convex polygon (n, 2)."""
-    corners = np.arange(len(polygon), dtype=np.int32)
+    n = len(polygon)
+    corners = np.arange(n, dtype=np.int32)
+    edges = np.stack([corners, corners + np.int32(1)], axis=1)
+    edges[-1, 1] = 0
+    edge_faces = np.zeros((n, 2), np.int32)
+    edge_faces[:, 1] = -1
     return Mesh(
         vertices=np.array(polygon, np.float64),
-        edges=np.column_stack([corners, np.roll(corners, -1)]),
-        edge_faces=np.column_stack([np.zeros_like(corners), np.full_like(corners, -1)]),
+        edges=edges,
+        edge_faces=edge_faces,
         edge_labels=-1 - corners,
-        face_offsets=np.array([0, len(corners)], np.int32),
+        face_offsets=np.array([0, n], np.int32),
         face_halfedges=2 * corners,
     )
 
@@ -96,23 +101,12 @@ def check_mesh(mesh: Mesh, workers: Workers) -> None:
         )
 
 
-def sign_words(values: np.ndarray, workers: Workers) -> np.ndarray:
-    """Which hinges are positive at which vertices: (V, hinges) to (V, words) uint64."""
-    signs = np.empty((len(values), n_words(values.shape[1])), np.uint64)
-    workers.run(pack_signs, len(values), values, signs, grain=VALUE_GRAIN // values.shape[1] + 1)
-    return signs
-
-
-def plan(
-    mesh: Mesh, signs: np.ndarray, values: np.ndarray, chosen: np.ndarray, workers: Workers
-) -> Plan:
+def plan(mesh: Mesh, values: np.ndarray, chosen: np.ndarray, workers: Workers) -> Plan:
     """Find where hinges cut the mesh.
 
     Parameters
     ----------
     mesh : Mesh
-    signs : ndarray
-        (V, words) uint64, from `sign_words`.
     values : ndarray
         (V, hinges) float64: the hinges' values at the vertices.
     chosen : ndarray
@@ -121,7 +115,9 @@ def plan(
     """
     n_edges = len(mesh.edges)
     if n_edges < SMALL:
-        return Plan(*plan_serially(mesh, signs, values, chosen))
+        return Plan(*plan_serially(mesh, values, chosen))
+    signs = np.empty((len(values), len(chosen)), np.uint64)
+    workers.run(pack_signs, len(values), values, signs, grain=VALUE_GRAIN // values.shape[1] + 1)
     edge_offsets = np.zeros(n_edges + 1, np.int64)
     workers.run(count_cuts, n_edges, mesh.edges, signs, chosen, edge_offsets, grain=EDGE_GRAIN)
     cuts = empty_cuts(edge_offsets)

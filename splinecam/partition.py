@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 
 from splinecam import _archive
+from splinecam._arguments import as_float64
 from splinecam._kernels.loops import measure_faces
 from splinecam._kernels.traversal import collect_patterns
 from splinecam.errors import InvalidArgumentError, InvalidFileError, InvariantError
@@ -192,7 +193,7 @@ class Partition:
         ndarray
             (n,) int64; -1 outside the slice. A point on an edge is in one of its regions.
         """
-        points = _plane_points(uv)
+        points = as_float64("uv", uv, ("n", 2), InvalidArgumentError)
         which, regions = self._tree.query(shapely.points(points), predicate="intersects")
         found = np.full(len(points), self.n_regions, np.int64)
         np.minimum.at(found, which, regions)
@@ -305,12 +306,3 @@ def _ranges(count: int, length: int) -> Iterator[NDArray[np.intp]]:
 def _frozen(array: AnyArray) -> AnyArray:
     array.setflags(write=False)
     return array
-
-
-def _plane_points(uv: ArrayLike) -> Floats:
-    points = np.asarray(uv, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise InvalidArgumentError(f"uv has shape {points.shape}; accepted: (n, 2)")
-    if not np.isfinite(points).all():
-        raise InvalidArgumentError("uv has entries that are not finite; accepted: finite numbers")
-    return points

@@ -19,7 +19,8 @@ class Layer:
     """An affine map followed by one continuous piecewise-linear function for each unit.
 
     A unit with ``m`` breakpoints has ``m`` *hinges*, numbered unit by unit: the affine functions
-    ``z - t_j``, whose signs tell between which breakpoints the unit is.
+    ``z - t_j``, whose signs tell between which breakpoints the unit is. Tables that are the same
+    for all units may have one row instead of D.
 
     Parameters
     ----------
@@ -30,11 +31,11 @@ class Layer:
     bias : ndarray
         (D,) float64.
     breakpoints : ndarray
-        (D, m) float64, ascending.
+        (D or 1, m) float64, ascending.
     slopes : ndarray
-        (D, m + 1) float64: below, between and above the breakpoints.
+        (D or 1, m + 1) float64: below, between and above the breakpoints.
     anchors : ndarray
-        (D,) float64: the functions' values at their first breakpoints.
+        (D or 1,) float64: the functions' values at their first breakpoints.
     """
 
     name: str
@@ -50,40 +51,50 @@ class Layer:
         return len(self.bias)
 
     @property
+    def n_breakpoints(self) -> int:
+        """Number of breakpoints of each unit."""
+        return self.breakpoints.shape[1]
+
+    @property
     def n_hinges(self) -> int:
         """Number of hinges."""
-        return self.breakpoints.size
+        return self.n_units * self.n_breakpoints
 
-    @cached_property
+    @property
     def hinge_units(self) -> NDArray[np.intp]:
         """The unit of each hinge, (H,)."""
-        return np.repeat(np.arange(self.n_units), self.breakpoints.shape[1])
+        return np.repeat(np.arange(self.n_units), self.n_breakpoints)
 
     @cached_property
     def hinge_map(self) -> tuple[Floats, Floats]:
         """Weight (H, K) and bias (H,) of the hinges as functions of the layer's input."""
-        bias = self.bias[:, None] - self.breakpoints
-        weight = self.weight
-        if self.breakpoints.shape[1] > 1:
-            weight = weight[self.hinge_units]
-        return weight, bias.ravel()
-
-    @cached_property
-    def hinge_kinks(self) -> Floats:
-        """By how much the slope rises where each hinge becomes positive, (H,)."""
-        return np.diff(self.slopes, axis=1).ravel()
+        weight = self.weight if self.n_breakpoints == 1 else self.weight[self.hinge_units]
+        return weight, (self.bias[:, None] - self.breakpoints).ravel()
 
     def activate(self, hinges: Floats) -> Floats:
         """Activations (n, D) from the values of the hinges (n, H)."""
         if self._is_relu:
             return np.maximum(hinges, 0.0)
-        n_breakpoints = self.breakpoints.shape[1]
-        values = self.anchors + self.slopes[:, 0] * hinges[:, ::n_breakpoints]
-        kinks = self.hinge_kinks
-        for j in range(n_breakpoints):
-            own = slice(j, None, n_breakpoints)
-            values += kinks[own] * np.maximum(hinges[:, own], 0.0)
+        n = self.n_breakpoints
+        kinks = np.diff(self.slopes, axis=1)
+        values = self.anchors + self.slopes[:, 0] * hinges[:, ::n]
+        for j in range(n):
+            values += kinks[:, j] * np.maximum(hinges[:, j::n], 0.0)
         return values
+
+    def kink_columns(self, weight: Floats) -> Floats:
+        """What each hinge adds to the slope of ``weight @ activations`` where it is positive.
+
+        For `weight` (D', D) the result is (H, D').
+        """
+        if self._is_relu:
+            return np.ascontiguousarray(weight.T)
+        kinks = np.broadcast_to(np.diff(self.slopes, axis=1), (self.n_units, self.n_breakpoints))
+        return kinks.reshape(-1, 1) * weight.T[self.hinge_units]
+
+    def count_exceeded(self, positive: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Pattern (D,) from which hinges (H,) are positive."""
+        return positive.reshape(self.n_units, self.n_breakpoints).sum(axis=1, dtype=np.uint8)
 
     def pieces(self, patterns: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
         """Slope and offset (k, D) of each unit's function where its pattern (k, D) holds."""
@@ -91,16 +102,13 @@ class Layer:
         steps = -np.diff(self.slopes, axis=1) * self.breakpoints
         first = self.anchors - self.slopes[:, 0] * self.breakpoints[:, 0]
         offsets = np.cumsum(np.column_stack([first, steps]), axis=1)
-        units = np.arange(self.n_units)
+        units = np.arange(self.n_units) if len(offsets) > 1 else 0
         return self.slopes[units, patterns], offsets[units, patterns]
 
     @cached_property
     def _is_relu(self) -> bool:
-        return (
-            self.breakpoints.shape[1] == 1
-            and not self.anchors.any()
-            and bool((self.slopes == (0.0, 1.0)).all())
-        )
+        tables = (self.breakpoints, self.slopes, self.anchors)
+        return [table.tolist() for table in tables] == [[[0.0]], [[0.0, 1.0]], [0.0]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +155,13 @@ class PlanarNetwork:
         width = 2
         for layer in self.layers:
             n_units = layer.weight.shape[0]
-            n_breakpoints = layer.breakpoints.shape[1]
+            rows = len(layer.anchors) if len(layer.anchors) == 1 else n_units
+            n_breakpoints = layer.n_breakpoints
             _check_array(f"{layer.name}: weight", layer.weight, (n_units, width))
             _check_array(f"{layer.name}: bias", layer.bias, (n_units,))
-            _check_array(f"{layer.name}: breakpoints", layer.breakpoints, (n_units, n_breakpoints))
-            _check_array(f"{layer.name}: slopes", layer.slopes, (n_units, n_breakpoints + 1))
-            _check_array(f"{layer.name}: anchors", layer.anchors, (n_units,))
+            _check_array(f"{layer.name}: breakpoints", layer.breakpoints, (rows, n_breakpoints))
+            _check_array(f"{layer.name}: slopes", layer.slopes, (rows, n_breakpoints + 1))
+            _check_array(f"{layer.name}: anchors", layer.anchors, (rows,))
             width = n_units
         _check_array("output weight", self.weight, (len(self.bias), width))
         _check_array("output bias", self.bias, (len(self.bias),))
@@ -163,12 +172,6 @@ class PlanarNetwork:
             return self
         following = self.layers[n_layers]
         return PlanarNetwork(self.layers[:n_layers], following.weight, following.bias)
-
-    def count_exceeded(self, hinges: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """The pattern (units,) from which hinges (all layers') are positive."""
-        first_units = np.cumsum([0, *self.layer_sizes])[self.hinge_layers]
-        units = first_units + self.hinge_units
-        return np.bincount(units[hinges], minlength=sum(self.layer_sizes)).astype(np.uint8)
 
     def __call__(self, uv: Floats) -> Floats:
         """Outputs (n, out) at plane coordinates (n, 2)."""

@@ -54,12 +54,14 @@ def _dense(
 
     `shape` is that of the value which the first step reads.
     """
-    if columns is None and steps and isinstance(steps[0].linear, MatMul) and len(shape) == 1:
-        first, steps = steps[0], steps[1:]
-        weight = steps_weight = first.linear.weight.T
-        offset = weight.new_zeros(weight.shape[1]) if first.offset is None else first.offset
-        columns = torch.cat([steps_weight, offset.expand(1, weight.shape[1])])
-    elif columns is None:
+    if len(steps) == 1 and len(shape) == 1 and isinstance(steps[0].linear, MatMul):
+        # The common case, a layer of an MLP: no identity matrix and no torch threads.
+        weight = steps[0].linear.weight.numpy()
+        if columns is None:
+            return weight, _offset(steps[0])
+        frame = columns.numpy()
+        return weight @ frame[:-1].T, weight @ frame[-1] + _offset(steps[0])
+    if columns is None:
         size = prod(shape)
         columns = torch.eye(size + 1, size, dtype=torch.float64).reshape(size + 1, *shape)
     for step in steps:
@@ -68,9 +70,16 @@ def _dense(
     return np.ascontiguousarray(flat[:-1].T), flat[-1].copy()
 
 
+def _offset(step: Affine) -> np.ndarray:
+    if step.offset is None:
+        return np.zeros(prod(step.shape))
+    return step.offset.expand(step.shape).reshape(-1).numpy()
+
+
 def _layer(step: PiecewiseLinear, weight: np.ndarray, bias: np.ndarray) -> Layer:
     def table(tensor: Tensor) -> np.ndarray:
-        return np.ascontiguousarray(step.per_unit(tensor).numpy().T)
+        is_shared = tensor[0].numel() == 1
+        return (tensor.reshape(len(tensor), 1) if is_shared else step.per_unit(tensor)).numpy().T
 
     return Layer(
         name=step.name,

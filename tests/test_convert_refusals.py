@@ -7,10 +7,10 @@ from math import inf, nan
 
 import pytest
 import torch
-from small_models import Apply, Function, mlp
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from small_models import Apply, Function, mlp
 from splinecam.convert import convert
 from splinecam.errors import InvalidArgumentError, InvalidModelError, UnsupportedLayerError
 
@@ -41,6 +41,7 @@ from splinecam.errors import InvalidArgumentError, InvalidModelError, Unsupporte
         (lambda x: x.max(), "max is called in a way that is not supported: missing .*'other'"),
         (lambda x: torch.ones(2, 97) @ x, "constant on the left; only value @ matrix"),
         (lambda x: x @ torch.ones(4), r"constant of shape \(4,\); a matrix is accepted"),
+        (lambda x: F.linear(x, torch.ones(4)), r"constant of shape \(4,\); a matrix is accepted"),
         (lambda x: F.linear(torch.ones(1, 4), x), "linear has weights that depend on the input"),
         (lambda x: x.view(-1), "mixes the batch dimension"),
         (lambda x: x + torch.ones(2, 1, 4), r"constant of shape \(2, 1, 4\), which differs"),
@@ -218,7 +219,10 @@ def spoilt(path: str, value: object) -> nn.Module:
         (Apply(lambda x: (x, x)), r"the model \(Apply\) returns a tuple; one tensor is accepted"),
         (Apply(lambda x: {"y": x}), "returns a dict; one tensor is accepted"),
         (Apply(lambda x: torch.ones(3)), r"output of the model \(Apply\) does not depend on its"),
-        (nn.Bilinear(3, 3, 1), r"Bilinear\) takes \(input1.*callable with one tensor"),
+        (
+            nn.Bilinear(3, 3, 1),
+            r"Bilinear\) has a forward that takes \(input1.*callable with one tensor",
+        ),
         (nn.Linear(4, 2), r"Linear\) expects values of shape \(…, 4\), the value has shape \(3,\)"),
         (
             nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(5)),
@@ -227,7 +231,11 @@ def spoilt(path: str, value: object) -> nn.Module:
         ),
         (nn.PReLU(2), r"PReLU\) expects values of shape \(2, …\), the value has shape \(3,\)"),
         (nn.BatchNorm2d(3), r"BatchNorm2d\) fails on a batch of inputs of shape \(3,\)"),
-        (nn.Softshrink(-1), r"Softshrink\) fails on a batch of inputs of shape \(3,\)"),
+        (nn.Softshrink(-1), r"Softshrink\): softshrink has a negative width, -1"),
+        (
+            Apply(lambda x: F.linear(x, torch.ones(2, 3), torch.ones(3))),
+            "fails on a batch of inputs",
+        ),
         (
             Apply(lambda x: x.view(len(x), 2, 2)),
             r"the model \(Apply\), test_convert_refusals.py line \d+ .* fails on a batch of inputs "
@@ -243,7 +251,7 @@ def test_bad_model_is_refused(model: nn.Module, message: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*quantiz:UserWarning", "ignore::DeprecationWarning")
 def test_quantised_tensors_are_refused() -> None:
-    model = mlp()
+    model = nn.Sequential(mlp(), nn.BatchNorm1d(2))
     weight = torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
     model.register_buffer("table", weight)
     with pytest.raises(InvalidModelError, match=r"buffer 'table' is quantised \(torch.qint8\)"):
@@ -251,7 +259,7 @@ def test_quantised_tensors_are_refused() -> None:
 
 
 def test_sparse_tensors_are_refused() -> None:
-    model = mlp()
+    model = nn.Sequential(mlp(), nn.BatchNorm1d(2))
     model.register_buffer("mask", torch.eye(2).to_sparse())
     with pytest.raises(InvalidModelError, match="buffer 'mask' has the layout"):
         convert(model, (3,))

@@ -1,0 +1,21 @@
+"""The networks that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+import splinecam as sc
+
+SQUARE = sc.Slice.box((-1, 1), (-1, 1))
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """`nn.Linear` as torch initialises it after ``manual_seed(0)``, with ReLU between."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        linear = [nn.Linear(k, d) for k, d in zip(widths[:-1], widths[1:], strict=True)]
+    layers = [layer for pair in linear for layer in (pair, nn.ReLU())]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,46 @@
+"""Why an operation without a handler is refused, in the user's terms."""
+
+from __future__ import annotations
+
+_ACCEPTED = (
+    "accepted are Linear, products with constant matrices, BatchNorm, arithmetic with constants, "
+    "reshapes, Identity, Dropout, and the activations ReLU, LeakyReLU, PReLU, RReLU, abs, "
+    "Hardtanh, ReLU6, clamp, Hardsigmoid and Softshrink"
+)
+
+_CURVED = """
+    acos asin atan celu cos cosh elu erf exp expm1 gelu glu group_norm hardswish instance_norm
+    layer_norm local_response_norm log log1p log_softmax logsigmoid logsumexp mish norm
+    normalize pow prod reciprocal rms_norm rpow rsqrt scaled_dot_product_attention selu sigmoid
+    silu sin sinh softmax softmin softplus softsign sqrt square std tan tanh tanhshrink var
+    """
+
+_DISCONTINUOUS = """
+    argmax argmin bernoulli bool ceil eq floor fmod frac ge greater greater_equal gt heaviside int
+    le less less_equal logical_not long lt ne not_equal remainder round sgn sign signbit trunc
+    """
+
+_READING = """
+    array bool complex contains equal float index int is_nonzero item numpy tolist
+    """
+
+
+def why_unknown(operation: str) -> str:
+    """The reason why the result of `operation` cannot be a part of the program."""
+    if operation in _CURVED.split():
+        why = "is not piecewise linear"
+    elif operation in _DISCONTINUOUS.split():
+        why = "is not continuous"
+    else:
+        why = "is not an operation that splinecam knows"
+    return f"{operation} {why}; {_ACCEPTED}"
+
+
+def why_unreadable(operation: str) -> str:
+    """The reason why `operation` cannot be run on a tensor that has no data."""
+    if operation in _READING.split():
+        return (
+            f"the forward pass reads the value of a tensor ({operation}); control flow that "
+            "depends on the data cannot be followed, only control flow that depends on shapes"
+        )
+    return why_unknown(operation)
