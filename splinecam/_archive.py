@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tokenize
 import zipfile
 import zlib
 from os import PathLike
@@ -24,7 +25,7 @@ VERSION = 1
 DAMAGE = (
     *(SplineCamError, zipfile.BadZipFile, zlib.error, struct.error),
     *(EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError),
-    *(MemoryError, NotImplementedError, RuntimeError, SyntaxError),
+    *(MemoryError, NotImplementedError, OSError, RuntimeError, SyntaxError, tokenize.TokenError),
 )
 """What reading an arbitrary file can raise on its way through the zip and numpy formats."""
 
@@ -72,11 +73,12 @@ def load(path: str | PathLike[str]) -> dict[str, Any]:
     InvalidFileError
         If the file is not one that `save` wrote or is damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read_fields(_read_arrays(archive))
-    except DAMAGE as error:
-        raise InvalidFileError(f"{path} is not a sound file of splinecam: {error}") from error
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read_fields(_read_arrays(archive))
+        except DAMAGE as error:
+            raise InvalidFileError(f"{path} is not a sound file of splinecam: {error}") from error
 
 
 def _read_arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:

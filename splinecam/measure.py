@@ -37,10 +37,10 @@ def region_statistics(partition: Partition) -> dict[str, NDArray[Any]]:
         ``"n_sides"`` : (R,) int64
             Number of edges, those on the slice's boundary included.
         ``"eccentricity"`` : (R,) float64
-            Largest distance between two vertices over the smallest one plus 1e-10, at least about
-            1: how the code released with SplineCam (Humayun et al., CVPR 2023, arXiv 2302.12828)
-            measures elongation. The constant makes it depend on scale: regions with vertices near
-            1e-10 count as rounder than they are.
+            Largest distance between two vertices over the smallest one plus 1e-10: how the code
+            released with SplineCam (Humayun et al., CVPR 2023, arXiv 2302.12828) measures
+            elongation. The constant makes it depend on scale: regions with vertices no further
+            apart than about 1e-10 count as rounder than they are.
         ``"compactness"`` : (R,) float64
             The isoperimetric quotient 4 π area / perimeter², whatever the scale: 1 for a disc, π/4
             for a square, 0 for a needle (Osserman, "The isoperimetric inequality", Bulletin of the

@@ -14,8 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from splinecam._arguments import as_float64
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
-from splinecam.slices import Slice, as_float64
+from splinecam.slices import Slice
 
 EYE = np.eye(3)[:2]
 SQUARE = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])

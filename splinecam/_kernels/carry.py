@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from splinecam._kernels.arrays import CONTRACTED, JIT
+from splinecam._kernels.arrays import CONTRACTED, INLINED, JIT
 
 
-@njit(**JIT)
+@njit(**INLINED)
 def _value_at_cut(k, hinge, edges, cuts, values):
     """Value of a hinge of the old values at cut ``k``, which lies on an old edge."""
     a = values[edges[cuts.edges[k], 0], hinge]
@@ -22,7 +22,7 @@ def _value_at_cut(k, hinge, edges, cuts, values):
     return a + cuts.params[k] * (b - a)
 
 
-@njit(**JIT)
+@njit(**CONTRACTED)
 def carry_along_edges(start, stop, edges, cuts, values, kinks, carried):
     """Fill the rows of `carried` that belong to the cuts of a range of old edges.
 
@@ -30,13 +30,9 @@ def carry_along_edges(start, stop, edges, cuts, values, kinks, carried):
     change of slope of each hinge adds to the slope of each carried value; `carried` (V', D).
     """
     n_old = values.shape[0]
-    most = 1
-    for e in range(start, stop):
-        most = max(most, cuts.offsets[e + 1] - cuts.offsets[e])
-    hinges = np.empty(most, np.int64)
-    slopes = np.empty(most, np.float64)
-    targets = np.empty(most, np.int64)
-    line = np.empty((2, carried.shape[1]), np.float64)
+    slopes = np.empty(_longest(start, stop, cuts.offsets), np.float64)
+    value = np.empty(carried.shape[1], np.float64)
+    slope = np.empty(carried.shape[1], np.float64)
     for e in range(start, stop):
         first = cuts.offsets[e]
         n = cuts.offsets[e + 1] - first
@@ -46,76 +42,101 @@ def carry_along_edges(start, stop, edges, cuts, values, kinks, carried):
         b = edges[e, 1]
         for i in range(n):
             h = cuts.codes[first + i] >> 1
-            hinges[i] = h
             slopes[i] = abs(values[b, h] - values[a, h])
-            targets[i] = n_old + first + i
-        params = cuts.params[first : first + n]
-        _carry_along_line(a, b, n, params, hinges, slopes, targets, kinks, carried, line)
+        if n == 1:
+            h = cuts.codes[first] >> 1
+            _carry_to_point(a, b, cuts.params[first], slopes[0], h, n_old + first, kinks, carried)
+            continue
+        _start_line(a, b, carried, value, slope)
+        for i in range(n):
+            weight = (1.0 - cuts.params[first + i]) * slopes[i]
+            _bend(-weight, cuts.codes[first + i] >> 1, kinks, slope)
+        reached = 0.0
+        for i in range(n):
+            advance = cuts.params[first + i] - reached
+            reached = cuts.params[first + i]
+            _advance(advance, slope, value)
+            _bend(slopes[i], cuts.codes[first + i] >> 1, kinks, slope)
+            for d in range(value.shape[0]):
+                carried[n_old + first + i, d] = value[d]
 
 
-@njit(**JIT)
+@njit(**CONTRACTED)
 def carry_along_chords(start, stop, edges, cuts, chords, values, kinks, carried):
     """Fill the rows of `carried` that belong to the crossings of a range of chords.
 
     The rows of all cuts must have been filled before; parameters as for `carry_along_edges`.
     """
     n_old = values.shape[0]
-    most = 1
-    for i in range(start, stop):
-        most = max(most, chords.offsets[i + 1] - chords.offsets[i])
-    slopes = np.empty(most, np.float64)
-    line = np.empty((2, carried.shape[1]), np.float64)
+    slopes = np.empty(_longest(start, stop, chords.offsets), np.float64)
+    value = np.empty(carried.shape[1], np.float64)
+    slope = np.empty(carried.shape[1], np.float64)
     for i in range(start, stop):
         first = chords.offsets[i]
-        n = chords.offsets[i + 1] - first
-        targets = chords.vertices[first : first + n]
-        if n == 0 or targets.max() < 0:
+        last = chords.offsets[i + 1] - 1
+        while last >= first and chords.vertices[last] < 0:
+            last -= 1
+        if last < first:
             continue
         p = chords.ends[i, 0]
         q = chords.ends[i, 1]
-        hinges = chords.hinges[first : first + n]
-        for m in range(n):
-            at_p = _value_at_cut(p - n_old, hinges[m], edges, cuts, values)
-            at_q = _value_at_cut(q - n_old, hinges[m], edges, cuts, values)
-            slopes[m] = abs(at_q - at_p)
-        params = chords.params[first : first + n]
-        _carry_along_line(p, q, n, params, hinges, slopes, targets, kinks, carried, line)
+        end = chords.offsets[i + 1]
+        for m in range(first, end):
+            at_p = _value_at_cut(p - n_old, chords.hinges[m], edges, cuts, values)
+            at_q = _value_at_cut(q - n_old, chords.hinges[m], edges, cuts, values)
+            slopes[m - first] = abs(at_q - at_p)
+        if end == first + 1:
+            t = chords.params[first]
+            v = chords.vertices[first]
+            _carry_to_point(p, q, t, slopes[0], chords.hinges[first], v, kinks, carried)
+            continue
+        _start_line(p, q, carried, value, slope)
+        for m in range(first, end):
+            weight = (1.0 - chords.params[m]) * slopes[m - first]
+            _bend(-weight, chords.hinges[m], kinks, slope)
+        reached = 0.0
+        for m in range(first, last + 1):
+            advance = chords.params[m] - reached
+            reached = chords.params[m]
+            _advance(advance, slope, value)
+            _bend(slopes[m - first], chords.hinges[m], kinks, slope)
+            if chords.vertices[m] >= 0:
+                for d in range(value.shape[0]):
+                    carried[chords.vertices[m], d] = value[d]
 
 
-@njit(**CONTRACTED)
-def _carry_along_line(p, q, n, params, hinges, slopes, targets, kinks, carried, line):
-    """Values at crossings of the line from vertex `p` to vertex `q`; negative targets are skipped.
+@njit(**JIT)
+def _longest(start, stop, offsets):
+    longest = 1
+    for i in range(start, stop):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    return longest
 
-    `slopes` are those of the crossing hinges' activations beyond the kink, per unit parameter.
-    """
-    width = carried.shape[1]
-    if n == 1:
-        t = params[0]
-        rest = 1.0 - t
-        kink = t * rest * slopes[0]
-        h = hinges[0]
-        v = targets[0]
-        for d in range(width):
-            carried[v, d] = (rest * carried[p, d] + t * carried[q, d]) - kink * kinks[h, d]
-        return
-    value = line[0]
-    slope = line[1]
-    for d in range(width):
-        value[d] = carried[p, d]
-        slope[d] = carried[q, d] - carried[p, d]
-    for i in range(n):
-        kink = (1.0 - params[i]) * slopes[i]
-        h = hinges[i]
-        for d in range(width):
-            slope[d] -= kink * kinks[h, d]
-    reached = 0.0
-    for i in range(n):
-        advance = params[i] - reached
-        reached = params[i]
-        h = hinges[i]
-        for d in range(width):
-            value[d] += advance * slope[d]
-            slope[d] += slopes[i] * kinks[h, d]
-        if targets[i] >= 0:
-            for d in range(width):
-                carried[targets[i], d] = value[d]
+
+@njit(**INLINED)
+def _carry_to_point(a, b, t, slope, hinge, target, kinks, carried):
+    """The value at parameter t between vertices a and b, where one hinge bends it."""
+    kink = t * (1.0 - t) * slope
+    rest = 1.0 - t
+    for d in range(carried.shape[1]):
+        carried[target, d] = (rest * carried[a, d] + t * carried[b, d]) - kink * kinks[hinge, d]
+
+
+@njit(**INLINED)
+def _start_line(a, b, carried, value, slope):
+    """The value at vertex a and, but for kinks, the slope towards vertex b."""
+    for d in range(value.shape[0]):
+        value[d] = carried[a, d]
+        slope[d] = carried[b, d] - carried[a, d]
+
+
+@njit(**INLINED)
+def _bend(weight, hinge, kinks, slope):
+    for d in range(slope.shape[0]):
+        slope[d] += weight * kinks[hinge, d]
+
+
+@njit(**INLINED)
+def _advance(step, slope, value):
+    for d in range(slope.shape[0]):
+        value[d] += step * slope[d]

@@ -8,7 +8,7 @@ from numba import njit
 from splinecam._kernels.arrays import JIT
 
 
-@njit(**JIT)
+@njit(**JIT, error_model="numpy")
 def measure_faces(start, stop, vertices, edges, offsets, halfedges, areas, perimeters, centroids):
     """Area, perimeter and centroid of a range of faces.
 

@@ -13,6 +13,7 @@ from numba.extending import register_jitable
 from splinecam._kernels.arrays import JIT, Chords, Cuts, FaceOffsets, Mesh
 from splinecam._kernels.edges import accumulate, count_cuts, find_cuts, split_edges
 from splinecam._kernels.faces import build_faces, count_faces
+from splinecam._kernels.words import pack_signs
 
 
 @register_jitable
@@ -81,8 +82,10 @@ def empty_chords(offsets, with_chords):
 
 
 @njit(**JIT)
-def plan_serially(old, signs, values, chosen):
+def plan_serially(old, values, chosen):
     """Cuts and face offsets of a refinement."""
+    signs = np.empty((values.shape[0], chosen.shape[0]), np.uint64)
+    pack_signs(0, values.shape[0], values, signs)
     n_edges = old.edges.shape[0]
     n_faces = old.face_offsets.shape[0] - 1
     edge_offsets = np.zeros(n_edges + 1, np.int64)

@@ -1,0 +1,2 @@
+"""Pictures."""
+from splinecam.plotting.partition import plot_partition

@@ -1,0 +1,50 @@
+"""Colours of activation patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import to_rgba_array
+from numpy.typing import NDArray
+
+from splinecam._kernels.hashing import hash_regions
+from splinecam.partition import Partition
+from splinecam.plotting._style import REGION_COLOURS
+
+
+def pattern_colours(p: Partition) -> NDArray[np.float64]:
+    """Colours (R, 4) of the regions' activation patterns.
+
+    With K colours, a unit that exceeds one breakpoint more moves the colour on by 1 to K - 1
+    places in the palette, a fixed pseudo-random number for each unit of each layer. So a pattern
+    has the same colour in all pictures, and regions that differ in one unit never share one.
+    """
+    steps = _unit_steps(p.layer_sizes)
+    inner = p.edge_layers >= 0
+    units = np.cumsum([0, *p.layer_sizes])[p.edge_layers[inner]] + p.edge_units[inner]
+    edge_steps = np.zeros(p.n_edges, np.int64)
+    edge_steps[inner] = steps[units]
+    hashes = np.empty(p.n_regions, np.int64)
+    hash_regions(
+        *(p.edge_regions[0, 0], p.root_pattern.astype(np.int64) @ steps),
+        *(p.region_offsets, p.region_halfedges, p.edge_regions, edge_steps, hashes),
+    )
+    return to_rgba_array(REGION_COLOURS)[hashes % len(REGION_COLOURS)]
+
+
+def _unit_steps(layer_sizes: Sequence[int]) -> NDArray[np.int64]:
+    """For each unit, how far it moves the colour on: 1 to K - 1, int64."""
+    keys = [
+        np.arange(size, dtype=np.uint64) + (np.uint64(layer) << np.uint64(32))
+        for layer, size in enumerate(layer_sizes, start=1)
+    ]
+    mixed = _mix(np.concatenate([*keys, np.empty(0, np.uint64)]))
+    return 1 + (mixed % np.uint64(len(REGION_COLOURS) - 1)).astype(np.int64)
+
+
+def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scatter 64-bit keys: the finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
+    return keys ^ (keys >> np.uint64(31))
