@@ -18,15 +18,15 @@ worse, the result is still a cut of every region, with slivers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam._kernels.envelope import Loops, Pieces, cut_regions, evaluate_maps
+from splinecam._kernels.envelope import Loops, cut_regions, evaluate_maps
 from splinecam._workers import Workers
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition import Partition
@@ -44,8 +44,8 @@ CLEAR_LEAD = 2.0**-30
 SHORT = 2.0**-40
 """Share of an edge that is no part of the boundary but rounding of where it is crossed."""
 
-ACTIVATION_ENTRIES = 2**22
-"""Activations, of many vertices in one layer, that are held at a time."""
+ROWS = 128
+"""Vertices in one matrix product; a constant, so that rounding does not depend on threads."""
 
 MAP_ENTRIES = 2**22
 """Affine maps, of many regions for each class, that are held at a time."""
@@ -58,7 +58,8 @@ REGION_GRAIN = 512
 class DecisionBoundary:
     """The classes on a slice and the boundary between them.
 
-    Made by `decision_boundary` and `level_set`; every array is read-only.
+    Made by `decision_boundary` and `level_set`; every array is read-only. Segments that meet on an
+    edge share their ends to the last bit.
 
     Parameters
     ----------
@@ -124,7 +125,8 @@ class DecisionBoundary:
     @cached_property
     def class_areas(self) -> Floats:
         """(n_classes,) float64: how much of the slice each class has, in plane coordinates."""
-        areas = np.bincount(self.piece_classes, self.piece_areas, self.n_classes)
+        areas = np.zeros(self.n_classes)
+        np.add.at(areas, self.piece_classes, self.piece_areas)
         areas.setflags(write=False)
         return areas
 
@@ -154,7 +156,7 @@ def decision_boundary(partition: Partition) -> DecisionBoundary:
     >>> p = sc.compute_partition(model, sc.Slice.box((0, 1), (0, 1)))
     >>> boundary = decision_boundary(p)
     >>> boundary.segments.tolist(), boundary.classes.tolist()
-    ([[[0.0, 0.0], [1.0, 1.0]]], [[0, 1]])
+    ([[[1.0, 1.0], [0.0, 0.0]]], [[0, 1]])
     >>> boundary.class_areas.tolist()
     [0.5, 0.5]
     """
@@ -208,31 +210,28 @@ def level_set(partition: Partition, output: int, value: float) -> DecisionBounda
 
 
 def _decide(partition: Partition, network: PlanarNetwork) -> DecisionBoundary:
-    """Cut the regions by the greatest output of a network that shares the partition's layers."""
+    """Cut the regions by the greatest output of a network that has the partition's layers."""
     # An output that repeats a lower one never wins.
     rows = np.column_stack([network.weight, network.bias])
     kept = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-    contest = replace(
-        partition,
-        network=PlanarNetwork(network.layers, network.weight[kept], network.bias[kept]),
-    )
+    rivals = PlanarNetwork(network.layers, network.weight[kept], network.bias[kept])
+    contest = replace(partition, network=rivals)
     region_classes = _classes_of_clear_regions(contest)
     cut = _cut(contest, np.flatnonzero(region_classes < 0))
-    inner = _inner_segments(cut)
-    outer = _segments_on_edges(contest, cut, region_classes)
-    segments, regions, classes = map(np.concatenate, zip(inner, outer, strict=True))
-    offsets, vertices, owners, piece_classes, areas = _all_pieces(contest, cut, region_classes)
+    inside = _segments_inside(cut)
+    on_edges = _segments_on_edges(contest, cut, region_classes)
+    pieces = _all_pieces(contest, cut, region_classes)
     return DecisionBoundary(
         partition=partition,
         n_classes=network.n_outputs,
-        segments=segments,
-        regions=regions,
-        classes=kept[classes],
-        piece_regions=owners,
-        piece_classes=kept[piece_classes],
-        piece_areas=areas,
-        piece_offsets=offsets,
-        piece_vertices=vertices,
+        segments=np.concatenate([inside.ends, on_edges.ends]),
+        regions=np.concatenate([inside.regions, on_edges.regions]),
+        classes=kept[np.concatenate([inside.classes, on_edges.classes])],
+        piece_regions=pieces.regions,
+        piece_classes=kept[pieces.classes],
+        piece_areas=pieces.areas,
+        piece_offsets=pieces.offsets,
+        piece_vertices=pieces.vertices,
     )
 
 
@@ -251,43 +250,85 @@ def _clear_winners(network: PlanarNetwork, vertices: Floats) -> Integers:
     """(V,): the greatest output at each vertex; -1 where another one is close."""
     if network.n_outputs == 1:
         return np.zeros(len(vertices), np.int64)
-    winners, runners = np.empty((2, len(vertices)), np.int64)
+    winners, runners_up = np.empty((2, len(vertices)), np.int64)
     leads = np.empty(len(vertices))
-    scales = np.zeros(network.n_outputs)
-    step = max(1, ACTIVATION_ENTRIES // max([*network.layer_sizes, network.n_outputs]))
-    for start in range(0, len(vertices), step):
-        part = slice(start, start + step)
-        outputs = network(vertices[part])
-        scales = np.maximum(scales, np.abs(outputs).max(axis=0))
-        rows = np.arange(len(outputs))
-        winners[part] = outputs.argmax(axis=1)
-        greatest = outputs[rows, winners[part]]
-        outputs[rows, winners[part]] = -np.inf
-        runners[part] = outputs.argmax(axis=1)
-        leads[part] = greatest - outputs[rows, runners[part]]
+    ranks = (winners, runners_up, leads)
+    with Workers() as workers:
+        workers.limit_blas()
+        n_blocks = -(-len(vertices) // ROWS)
+        scales = workers.run(_rank_outputs, n_blocks, network, vertices, *ranks, grain=1)
     # Relative to the whole slice: where all units are off, what is left is nothing but rounding.
-    return np.where(leads > CLEAR_LEAD * (scales[winners] + scales[runners]), winners, -1)
+    scale = np.max(scales, axis=0)
+    return np.where(leads > CLEAR_LEAD * (scale[winners] + scale[runners_up]), winners, -1)
+
+
+def _rank_outputs(
+    start: int,
+    stop: int,
+    network: PlanarNetwork,
+    vertices: Floats,
+    winners: Integers,
+    runners_up: Integers,
+    leads: Floats,
+) -> Floats:
+    """Rank the outputs at a range of blocks of vertices; return how large each output is there."""
+    scale = np.zeros(network.n_outputs)
+    for number in range(start, stop):
+        block = slice(number * ROWS, (number + 1) * ROWS)
+        outputs = network(vertices[block])
+        np.maximum(scale, np.abs(outputs).max(axis=0), out=scale)
+        rows = np.arange(len(outputs))
+        winners[block] = outputs.argmax(axis=1)
+        greatest = outputs[rows, winners[block]]
+        outputs[rows, winners[block]] = -np.inf
+        runners_up[block] = outputs.argmax(axis=1)
+        leads[block] = greatest - outputs[rows, runners_up[block]]
+    return scale
 
 
 # --- Cutting regions -------------------------------------------------------------------------
 
 
-def _cut(contest: Partition, regions: Integers) -> Pieces:
-    """Cut regions into pieces; regions ascend and so do the pieces'."""
-    loops = _loops(contest)
+class _Cut(NamedTuple):
+    """Pieces of regions, by region, and their sides, counter-clockwise, piece by piece."""
+
+    regions: Integers  # (P,)
+    classes: Integers  # (P,)
+    sizes: Integers  # (P,): number of sides
+    owners: Integers  # (N,): the piece that each side is of
+    corners: Floats  # (N, 2): where the side begins
+    following: Integers  # (N,): the piece's next side
+    halfedges: Integers  # (N,): on which the side runs; -1 inside the region
+    params: Floats  # (N,): where on its edge the side begins, in the edge's direction
+    across: Integers  # (N,): the class on the other side, if inside the region; else -1
+
+
+def _cut(contest: Partition, regions: Integers) -> _Cut:
+    """Cut regions, in ascending order, into pieces."""
+    loops = Loops(contest.vertices, contest.edges, contest.region_offsets, contest.region_halfedges)
     step = max(1, MAP_ENTRIES // contest.network.n_outputs)
-    parts = [cut_regions(0, 0, regions, loops, np.empty(0, np.int64), *np.empty((2, 0, 0)))]
+    found = [(np.empty((0, 4), np.int64), np.empty((0, 3)))]
     with Workers() as workers:
         for start in range(0, len(regions), step):
             held = regions[start : start + step]
             known = _evaluate(contest, loops, regions, held)
-            parts += workers.run(cut_regions, len(held), held, loops, *known, grain=REGION_GRAIN)
-    return Pieces(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def _loops(partition: Partition) -> Loops:
-    return Loops(
-        partition.vertices, partition.edges, partition.region_offsets, partition.region_halfedges
+            found += workers.run(cut_regions, len(held), held, loops, *known, grain=REGION_GRAIN)
+    sides, corners = map(np.concatenate, zip(*found, strict=True))
+    is_first = np.ones(len(sides), bool)
+    is_first[1:] = (sides[1:, :2] != sides[:-1, :2]).any(axis=1)
+    first = np.flatnonzero(is_first)
+    following = np.arange(1, len(sides) + 1)
+    following[np.append(first[1:], len(sides))[: len(first)] - 1] = first
+    return _Cut(
+        regions=sides[first, 0],
+        classes=sides[first, 1],
+        sizes=np.diff(first, append=len(sides)),
+        owners=np.cumsum(is_first) - 1,
+        corners=corners[:, :2],
+        following=following,
+        halfedges=sides[:, 2],
+        params=corners[:, 2],
+        across=sides[:, 3],
     )
 
 
@@ -299,117 +340,132 @@ def _evaluate(
     Returns the row of each vertex and the (rows, classes) values and margins. They come from the
     maps of all `regions` round a vertex, held or not, so that they are the same in every call.
     """
-    wanted = np.zeros(contest.n_vertices, bool)
-    wanted[contest.region_vertices[_in_loops(contest, held)]] = True
-    rows = np.where(wanted, np.cumsum(wanted) - 1, -1)
-    touching = np.logical_or.reduceat(wanted[contest.region_vertices], contest.region_offsets[:-1])
-    around = regions[touching[regions]]
-    shape = (np.count_nonzero(wanted), contest.network.n_outputs)
+    is_held = np.zeros(contest.n_regions, bool)
+    is_held[held] = True
+    is_wanted = np.zeros(contest.n_vertices, bool)
+    is_wanted[contest.region_vertices[np.repeat(is_held, np.diff(contest.region_offsets))]] = True
+    touches = np.logical_or.reduceat(
+        is_wanted[contest.region_vertices], contest.region_offsets[:-1]
+    )
+    around = regions[touches[regions]]
+    rows = np.where(is_wanted, np.cumsum(is_wanted) - 1, -1)
+    shape = (np.count_nonzero(is_wanted), contest.network.n_outputs)
     values, margins = np.empty(shape), np.full(shape, -1.0)
     maps = contest.affine_maps(around)
     evaluate_maps(around, loops, rows, *maps, ROUNDING, values, margins)
     return rows, values, margins
 
 
-def _in_loops(partition: Partition, regions: Integers) -> NDArray[np.bool_]:
-    """Which entries of `region_vertices` are of given regions."""
-    chosen = np.zeros(partition.n_regions, bool)
-    chosen[regions] = True
-    return np.repeat(chosen, np.diff(partition.region_offsets))
+# --- The boundary ----------------------------------------------------------------------------
 
 
-# --- Putting the result together -------------------------------------------------------------
+class _Segments(NamedTuple):
+    """Segments of the boundary, with the lower class on the left."""
 
-Segments = tuple[Floats, Integers, Integers]
-"""Ends (S, 2, 2), regions (S,) and classes (S, 2)."""
+    ends: Floats  # (S, 2, 2)
+    regions: Integers  # (S,)
+    classes: Integers  # (S, 2)
 
 
-def _inner_segments(cut: Pieces) -> Segments:
+def _segments_inside(cut: _Cut) -> _Segments:
     """The boundary inside regions: sides of pieces with a higher class across."""
-    owners = np.repeat(np.arange(len(cut.sizes)), cut.sizes)
-    following = np.arange(1, len(owners) + 1)
-    ends = np.cumsum(cut.sizes)
-    following[ends - 1] = ends - cut.sizes
-    sides = np.flatnonzero(cut.beyond > cut.classes[owners])
-    segments = cut.corners[np.stack([sides, following[sides]], axis=1)]
-    classes = np.stack([cut.classes[owners[sides]], cut.beyond[sides]], axis=1)
-    return segments, cut.regions[owners[sides]], classes
+    own = cut.classes[cut.owners]
+    sides = np.flatnonzero(cut.across > own)
+    ends = cut.corners[np.stack([sides, cut.following[sides]], axis=1)]
+    classes = np.stack([own[sides], cut.across[sides]], axis=1)
+    return _Segments(ends, cut.regions[cut.owners[sides]], classes)
 
 
-def _segments_on_edges(contest: Partition, cut: Pieces, region_classes: Integers) -> Segments:
+def _segments_on_edges(contest: Partition, cut: _Cut, region_classes: Integers) -> _Segments:
     """The boundary along edges: where the pieces left and right of an edge differ in class."""
-    edges, sides, params, classes = _pieces_on_edges(contest, cut, region_classes)
-    order = np.lexsort((params, edges))
-    edges, sides, params, classes = (a[order] for a in (edges, sides, params, classes))
-    numbers = np.arange(len(edges))
+    edges, sides, starts, classes = _pieces_on_edges(contest, cut, region_classes)
+    order = np.lexsort((starts, edges))
+    edges, sides, starts, classes = edges[order], sides[order], starts[order], classes[order]
     # A piece lasts until the next one on the same side of its edge begins.
-    here = [np.maximum.accumulate(np.where(sides == side, numbers, 0)) for side in (0, 1)]
-    left, right = classes[here[0]], classes[here[1]]
-    ends = np.ones(len(edges))
-    ends[:-1] = np.where(edges[1:] == edges[:-1], params[1:], 1.0)
-    parts = np.flatnonzero((left != right) & (ends - params > SHORT))
-    backward = left[parts] > right[parts]
-    spans = np.stack([params[parts], ends[parts]], axis=1)
+    numbers = np.arange(len(edges))
+    left, right = (
+        classes[np.maximum.accumulate(np.where(sides == side, numbers, 0))] for side in (0, 1)
+    )
+    is_last = np.append(edges[1:] != edges[:-1], True)[: len(edges)]
+    stops = np.where(is_last, 1.0, np.roll(starts, -1))
+    parts = np.flatnonzero((left != right) & (stops - starts > SHORT))
+    # The lower class is to be on the left.
+    backward = (left > right)[parts]
+    spans = np.stack([starts[parts], stops[parts]], axis=1)
     spans[backward] = spans[backward, ::-1]
-    ends_of_edges = contest.vertices[contest.edges[edges[parts]]]
     shares = spans[:, :, None]
-    segments = (1.0 - shares) * ends_of_edges[:, :1] + shares * ends_of_edges[:, 1:]
-    regions = contest.edge_regions[edges[parts], backward.astype(int)].astype(np.int64)
-    pairs = np.stack([left[parts], right[parts]], axis=1)
-    return segments, regions, np.sort(pairs, axis=1)
+    origins, targets = contest.vertices[contest.edges[edges[parts]].T]
+    ends = (1.0 - shares) * origins[:, None] + shares * targets[:, None]
+    regions = contest.edge_regions[edges[parts], backward.astype(np.intp)]
+    pairs = np.sort(np.stack([left[parts], right[parts]], axis=1), axis=1)
+    return _Segments(ends, regions.astype(np.int64), pairs)
 
 
 def _pieces_on_edges(
-    contest: Partition, cut: Pieces, region_classes: Integers
+    contest: Partition, cut: _Cut, region_classes: Integers
 ) -> tuple[Integers, Integers, Floats, Integers]:
     """Which pieces lie on edges with more than one class.
 
     Returns, for each place where a piece lies on an edge, the edge, the side (0 left, 1 right),
     where the piece begins in the edge's direction, and its class.
     """
-    corners = np.flatnonzero(cut.halfedges >= 0)
-    edges, sides = cut.halfedges[corners] >> 1, cut.halfedges[corners] & 1
-    classes = np.repeat(cut.classes, cut.sizes)[corners]
-    across = contest.edge_regions[edges, 1 - sides]
-    across_classes = np.where(across >= 0, region_classes[across], -1)
-    # Neighbours that were not cut have one class all along the edge.
-    clear = np.flatnonzero(across_classes >= 0)
-    inner = np.flatnonzero(across >= 0)
-    edges = np.concatenate([edges[inner], edges[clear]])
-    sides = np.concatenate([sides[inner], 1 - sides[clear]])
-    params = np.concatenate([cut.params[corners[inner]], np.zeros(len(clear))])
-    classes = np.concatenate([classes[inner], across_classes[clear]])
+    along = np.flatnonzero(cut.halfedges >= 0)
+    edges, sides = cut.halfedges[along] >> 1, cut.halfedges[along] & 1
+    inner = contest.edge_regions[edges, 1] >= 0
+    along, edges, sides = along[inner], edges[inner], sides[inner]
+    # A neighbour that was not cut has one class, all along the edge.
+    neighbour_classes = region_classes[contest.edge_regions[edges, 1 - sides]]
+    clear = np.flatnonzero(neighbour_classes >= 0)
+    classes = np.concatenate([cut.classes[cut.owners[along]], neighbour_classes[clear]])
+    starts = np.concatenate([cut.params[along], np.zeros(len(clear))])
+    sides = np.concatenate([sides, 1 - sides[clear]])
+    edges = np.concatenate([edges, edges[clear]])
     lowest = np.full(contest.n_edges, contest.network.n_outputs)
     highest = np.full(contest.n_edges, -1)
     np.minimum.at(lowest, edges, classes)
     np.maximum.at(highest, edges, classes)
     mixed = (lowest < highest)[edges]
-    return edges[mixed], sides[mixed], params[mixed], classes[mixed]
+    return edges[mixed], sides[mixed], starts[mixed], classes[mixed]
 
 
-def _all_pieces(
-    contest: Partition, cut: Pieces, region_classes: Integers
-) -> tuple[Integers, Floats, Integers, Integers, Floats]:
-    """Clear regions and pieces of the others, by region.
+# --- The pieces ------------------------------------------------------------------------------
 
-    Returns offsets, corners, regions, classes and areas.
-    """
+
+class _PieceArrays(NamedTuple):
+    """All pieces by region, as `DecisionBoundary` has them."""
+
+    regions: Integers
+    classes: Integers
+    areas: Floats
+    offsets: Integers
+    vertices: Floats
+
+
+def _all_pieces(contest: Partition, cut: _Cut, region_classes: Integers) -> _PieceArrays:
+    """Clear regions, each of them one piece, and the pieces of the others."""
     clear = np.flatnonzero(region_classes >= 0)
-    loop_sizes = np.diff(contest.region_offsets)
-    owners = np.concatenate([clear, cut.regions])
-    order = np.argsort(owners, kind="stable")
-    classes = np.concatenate([region_classes[clear], cut.classes])[order]
-    areas = np.concatenate([contest.areas[clear], cut.areas])[order]
-    sizes = np.concatenate([loop_sizes[clear], cut.sizes])[order]
-    # Loops of all regions, then the cut pieces' corners, as one list of points.
-    loops = len(contest.region_vertices)
-    starts = np.concatenate(
-        [contest.region_offsets[clear], loops + np.cumsum(cut.sizes) - cut.sizes]
-    )[order]
-    points = np.concatenate(
-        [contest.region_vertices, contest.n_vertices + np.arange(len(cut.corners))]
-    )
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    regions = np.concatenate([clear, cut.regions])
+    order = np.argsort(regions, kind="stable")
+    classes = np.concatenate([region_classes[clear], cut.classes])
+    areas = np.concatenate([contest.areas[clear], _areas(cut)])
+    sizes = np.concatenate([np.diff(contest.region_offsets)[clear], cut.sizes])[order]
+    # One list of corners: the loops of all regions, then those of the cut pieces.
+    n_loops, n_corners = len(contest.region_vertices), len(cut.corners)
+    corners = np.append(contest.region_vertices, contest.n_vertices + np.arange(n_corners))
+    first = n_loops + np.cumsum(cut.sizes) - cut.sizes
+    starts = np.concatenate([contest.region_offsets[clear], first])[order]
+    offsets = np.append(0, np.cumsum(sizes))
     entries = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
-    corners = np.concatenate([contest.vertices, cut.corners])[points[entries]]
-    return offsets, corners, owners[order], classes, areas
+    vertices = np.concatenate([contest.vertices, cut.corners])[corners[entries]]
+    return _PieceArrays(regions[order], classes[order], areas[order], offsets, vertices)
+
+
+def _areas(cut: _Cut) -> Floats:
+    """(P,): relative to a corner of each piece, so that small ones far away lose nothing."""
+    first = np.cumsum(cut.sizes) - cut.sizes
+    here = cut.corners - cut.corners[first[cut.owners]]
+    there = here[cut.following]
+    cross = here[:, 0] * there[:, 1] - here[:, 1] * there[:, 0]
+    areas = np.zeros(len(cut.sizes))
+    np.add.at(areas, cut.owners, 0.5 * cross)
+    return areas

@@ -25,19 +25,6 @@ class Loops(NamedTuple):
     halfedges: np.ndarray  # counter-clockwise loops, int32
 
 
-class Pieces(NamedTuple):
-    """Parts of regions in which one class is the greatest, with their corners."""
-
-    regions: np.ndarray  # (P,) int64
-    classes: np.ndarray  # (P,) int64
-    areas: np.ndarray  # (P,) float64
-    sizes: np.ndarray  # (P,) int64: number of corners
-    corners: np.ndarray  # (N, 2) float64: counter-clockwise loops, piece by piece
-    halfedges: np.ndarray  # (N,) int64: on which the side from a corner on runs; -1 inside a region
-    params: np.ndarray  # (N,) float64: where on its edge that side begins, in the edge's direction
-    beyond: np.ndarray  # (N,) int64: the class across that side; -1 where it runs on an edge
-
-
 class Outline(NamedTuple):
     """A convex polygon that is being cut, corner by corner, counter-clockwise."""
 
@@ -52,13 +39,14 @@ class Outline(NamedTuple):
 def evaluate_maps(regions, loops, rows, slopes, constants, rounding, values, margins):
     """Write the values of affine maps at the vertices of regions, and their margins of rounding.
 
-    Where regions meet, the first one listed gives the value and all of them the margin.
+    Where regions meet, the first one listed gives the value; the margin is wide enough for each.
 
     Parameters
     ----------
     regions : the regions, each with its maps ``slopes`` (k, C, 2) and ``constants`` (k, C).
     rows : for each vertex, its row in `values` and `margins`, or -1 where it is not wanted.
-    rounding : the margin is that many times the sum of the terms' magnitudes.
+    rounding : what a value may be off, relative to the sum of its terms' magnitudes; to that comes
+        by how much the maps of two regions differ at their common vertex.
     values, margins : (rows, C), written; `margins` must come filled with -1.
     """
     for k in range(len(regions)):
@@ -72,9 +60,11 @@ def evaluate_maps(regions, loops, rows, slopes, constants, rounding, values, mar
             for i in range(values.shape[1]):
                 along_u = slopes[k, i, 0] * loops.vertices[vertex, 0]
                 along_v = slopes[k, i, 1] * loops.vertices[vertex, 1]
+                value = along_u + along_v + constants[k, i]
                 if first:
-                    values[row, i] = along_u + along_v + constants[k, i]
+                    values[row, i] = value
                 margin = rounding * (abs(along_u) + abs(along_v) + abs(constants[k, i]))
+                margin += abs(value - values[row, i])
                 margins[row, i] = max(margins[row, i], margin)
 
 
@@ -88,317 +78,278 @@ def cut_regions(start, stop, regions, loops, rows, values, margins):
     ----------
     regions : the regions of which a range is to be cut.
     rows : for each vertex, its row in `values` and `margins` (rows, C).
+
+    Returns
+    -------
+    sides : (N, 4) int64, one row for each side of a piece, counter-clockwise, piece by piece: the
+        region, the class, the half-edge on which the side runs (-1 inside the region), and the
+        class across it (-1 on an edge).
+    corners : (N, 3) float64: the corner where the side begins, and where on its edge, in the
+        edge's direction, the side begins.
     """
-    pieces = _no_pieces()
-    n_pieces = 0
-    n_corners = 0
-    for r in regions[start:stop]:
-        corners = _corner_rows(r, loops, rows)
-        rivals = _undominated(corners, values, margins)
-        region = _outline(r, rivals, corners, loops, values, margins)
-        before = n_pieces
+    sides = np.empty((16, 4), np.int64)
+    corners = np.empty((16, 3), np.float64)
+    count = 0
+    for k in range(start, stop):
+        region = regions[k]
+        found = _corner_rows(region, loops, rows)
+        rivals = _undominated(found, values, margins)
+        whole = _outline(region, found, rivals, loops, values, margins)
+        before = count
         for i in range(len(rivals)):
-            piece = _winning_part(i, region, r, loops)
-            area = _area(piece.points)
-            if area > 0.0:
-                pieces = _append(pieces, n_pieces, n_corners, r, i, rivals, piece, area, loops)
-                n_corners += pieces.sizes[n_pieces]
-                n_pieces += 1
-        if n_pieces == before:
-            i = _greatest(region.values)
-            area = _area(region.points)
-            pieces = _append(pieces, n_pieces, n_corners, r, i, rivals, region, area, loops)
-            n_corners += pieces.sizes[n_pieces]
-            n_pieces += 1
-    return _trimmed(pieces, n_pieces, n_corners)
+            part = _winning_part(i, whole, region, loops)
+            if _has_area(part):
+                sides = _grown(sides, count + len(part.sides))
+                corners = _grown(corners, count + len(part.sides))
+                count = _append(part, i, rivals, region, loops, sides, corners, count)
+        if count == before:
+            sides = _grown(sides, count + len(whole.sides))
+            corners = _grown(corners, count + len(whole.sides))
+            count = _append(whole, 0, rivals, region, loops, sides, corners, count)
+    return sides[:count], corners[:count]
 
 
 @njit(**JIT)
-def _corner_rows(r, loops, rows):
+def _corner_rows(region, loops, rows):
     """Where the values at a region's vertices stand."""
-    n = loops.offsets[r + 1] - loops.offsets[r]
-    found = np.empty(n, np.int64)
-    for m in range(n):
-        h = loops.halfedges[loops.offsets[r] + m]
+    first = loops.offsets[region]
+    found = np.empty(loops.offsets[region + 1] - first, np.int64)
+    for m in range(len(found)):
+        h = loops.halfedges[first + m]
         found[m] = rows[loops.edges[h >> 1, h & 1]]
     return found
 
 
 @njit(**JIT)
-def _undominated(corners, values, margins):
-    """The classes, ascending, that no other one equals or exceeds at all corners of a region.
+def _undominated(found, values, margins):
+    """The classes, ascending, that no other one equals or exceeds at all vertices of a region.
 
-    Compared with those found so far only, so that at least one is left whatever rounding does.
+    Compared with those kept so far only, so that at least one is left whatever rounding does.
     """
-    found = np.empty(values.shape[1], np.int64)
+    kept = np.empty(values.shape[1], np.int64)
     count = 0
     for k in range(values.shape[1]):
         is_rival = True
         for m in range(count):
-            is_rival = is_rival and _exceeds(k, found[m], corners, values, margins)
+            is_rival = is_rival and _exceeds(k, kept[m], found, values, margins)
         if not is_rival:
             continue
-        kept = 0
+        n_left = 0
         for m in range(count):
-            if _exceeds(found[m], k, corners, values, margins):
-                found[kept] = found[m]
-                kept += 1
-        found[kept] = k
-        count = kept + 1
-    return found[:count].copy()
+            if _exceeds(kept[m], k, found, values, margins):
+                kept[n_left] = kept[m]
+                n_left += 1
+        kept[n_left] = k
+        count = n_left + 1
+    return kept[:count]
 
 
 @njit(**JIT)
-def _exceeds(i, j, corners, values, margins):
-    """Whether class `i` is greater than class `j` at some corner, beyond rounding."""
-    for c in corners:
-        if values[c, i] - values[c, j] > margins[c, i] + margins[c, j]:
-            return True
-    return False
+def _exceeds(i, j, found, values, margins):
+    """Whether class `i` is greater than class `j` at some vertex, beyond rounding."""
+    exceeds = False
+    for row in found:
+        margin = margins[row, i] + margins[row, j]
+        exceeds = exceeds or values[row, i] - values[row, j] > margin
+    return exceeds
 
 
 @njit(**JIT)
-def _outline(r, rivals, corners, loops, values, margins):
+def _new_outline(n_corners, n_rivals):
+    points = np.empty((n_corners, 2), np.float64)
+    values = np.empty((n_corners, n_rivals), np.float64)
+    margins = np.empty((n_corners, n_rivals), np.float64)
+    sides = np.empty(n_corners, np.int64)
+    params = np.empty(n_corners, np.float64)
+    return Outline(points, values, margins, sides, params)
+
+
+@njit(**JIT)
+def _outline(region, found, rivals, loops, values, margins):
     """The outline of a whole region."""
-    n = len(corners)
-    points = np.empty((n, 2))
-    own_values = np.empty((n, len(rivals)))
-    own_margins = np.empty((n, len(rivals)))
-    for m in range(n):
-        h = loops.halfedges[loops.offsets[r] + m]
-        points[m] = loops.vertices[loops.edges[h >> 1, h & 1]]
+    outline = _new_outline(len(found), len(rivals))
+    for m in range(len(found)):
+        h = loops.halfedges[loops.offsets[region] + m]
+        vertex = loops.edges[h >> 1, h & 1]
+        outline.points[m, 0] = loops.vertices[vertex, 0]
+        outline.points[m, 1] = loops.vertices[vertex, 1]
         for i in range(len(rivals)):
-            own_values[m, i] = values[corners[m], rivals[i]]
-            own_margins[m, i] = margins[corners[m], rivals[i]]
-    return Outline(points, own_values, own_margins, np.arange(n), np.full(n, -1.0))
-
-
-@njit(**JIT)
-def _winning_part(i, region, r, loops):
-    """The part of a region's outline in which rival `i` is the greatest."""
-    part = region
-    for j in range(region.values.shape[1]):
-        if j != i:
-            part = _clip(part, i, j, region, r, loops)
-    return part
-
-
-@njit(**JIT)
-def _clip(outline, i, j, region, r, loops):
-    """The part of an outline in which rival `i` exceeds rival `j`; without corners if none.
-
-    By the signs at the corners (Sutherland & Hodgman, Comm. ACM 17, 1974).
-    """
-    n = len(outline.points)
-    signs = np.empty(n)
-    for m in range(n):
-        signs[m] = _lead(outline, m, i, j)
-    lowest = signs.min() if n else 0.0
-    highest = signs.max() if n else 0.0
-    if lowest >= 0.0 and (highest > 0.0 or i < j):
-        return outline
-    size = 2 * n if highest > 0.0 else 0
-    new = _empty_outline(size, outline.values.shape[1])
-    count = 0
-    for m in range(n if size else 0):
-        following = (m + 1) % n
-        if signs[m] >= 0.0:
-            _copy_corner(outline, m, new, count)
-            if signs[m] == 0.0 and signs[following] < 0.0:
-                new.sides[count] = -1
-            count += 1
-        if signs[m] * signs[following] < 0.0:
-            if outline.sides[m] >= 0:
-                _cross_edge(outline, m, i, j, region, r, loops, new, count)
-            else:
-                share = signs[m] / (signs[m] - signs[following])
-                _mix(outline, m, following, share, new, count)
-                new.params[count] = -1.0
-            new.values[count, j] = new.values[count, i]
-            new.sides[count] = -1 if signs[m] > 0.0 else outline.sides[m]
-            count += 1
-    return Outline(
-        new.points[:count],
-        new.values[:count],
-        new.margins[:count],
-        new.sides[:count],
-        new.params[:count],
-    )
+            outline.values[m, i] = values[found[m], rivals[i]]
+            outline.margins[m, i] = margins[found[m], rivals[i]]
+        outline.sides[m] = m
+        outline.params[m] = -1.0
+    return outline
 
 
 @njit(**JIT)
 def _lead(outline, m, i, j):
     """By how much rival `i` exceeds rival `j` at a corner; 0 within rounding."""
-    difference = outline.values[m, i] - outline.values[m, j]
-    margin = outline.margins[m, i] + outline.margins[m, j]
-    return difference if abs(difference) > margin else 0.0
+    lead = outline.values[m, i] - outline.values[m, j]
+    return lead if abs(lead) > outline.margins[m, i] + outline.margins[m, j] else 0.0
 
 
 @njit(**JIT)
-def _empty_outline(size, n_rivals):
-    return Outline(
-        np.empty((size, 2)),
-        np.empty((size, n_rivals)),
-        np.empty((size, n_rivals)),
-        np.empty(size, np.int64),
-        np.empty(size),
-    )
+def _are_opposite(a, b):
+    return (a < 0.0 and b > 0.0) or (a > 0.0 and b < 0.0)
 
 
 @njit(**JIT)
-def _copy_corner(outline, m, new, at):
-    new.points[at] = outline.points[m]
-    new.values[at] = outline.values[m]
-    new.margins[at] = outline.margins[m]
-    new.sides[at] = outline.sides[m]
-    new.params[at] = outline.params[m]
+def _winning_part(i, whole, region, loops):
+    """The part of a region's outline in which rival `i` is the greatest."""
+    part = whole
+    for j in range(whole.values.shape[1]):
+        if j != i:
+            part = _clip(part, i, j, whole, region, loops)
+    return part
 
 
 @njit(**JIT)
-def _mix(outline, a, b, share, new, at):
-    """Write the corner that divides the way from corner `a` to corner `b`."""
-    new.points[at] = (1.0 - share) * outline.points[a] + share * outline.points[b]
-    new.values[at] = (1.0 - share) * outline.values[a] + share * outline.values[b]
-    new.margins[at] = (1.0 - share) * outline.margins[a] + share * outline.margins[b]
+def _clip(outline, i, j, whole, region, loops):
+    """The part of an outline in which rival `i` exceeds rival `j`; without corners if none.
+
+    By the signs at the corners (Sutherland & Hodgman, Comm. ACM 17, 1974).
+    """
+    n = len(outline.sides)
+    leads = np.empty(n, np.float64)
+    n_positive = 0
+    n_negative = 0
+    n_crossings = 0
+    for m in range(n):
+        leads[m] = _lead(outline, m, i, j)
+        n_positive += leads[m] > 0.0
+        n_negative += leads[m] < 0.0
+    for m in range(n):
+        n_crossings += _are_opposite(leads[m], leads[(m + 1) % n])
+    if n_negative == 0 and (n_positive > 0 or i < j):
+        return outline
+    if n_positive == 0:
+        return _new_outline(0, outline.values.shape[1])
+    new = _new_outline(n - n_negative + n_crossings, outline.values.shape[1])
+    at = 0
+    for m in range(n):
+        following = (m + 1) % n
+        if leads[m] >= 0.0:
+            _write_corner(outline, m, m, 0.0, new, at)
+            new.params[at] = outline.params[m]
+            leaves = leads[m] == 0.0 and leads[following] < 0.0
+            new.sides[at] = -1 if leaves else outline.sides[m]
+            at += 1
+        if _are_opposite(leads[m], leads[following]):
+            if outline.sides[m] >= 0:
+                _cross_edge(outline, m, i, j, whole, region, loops, new, at)
+            else:
+                share = leads[m] / (leads[m] - leads[following])
+                _write_corner(outline, m, following, share, new, at)
+                new.params[at] = -1.0
+            new.values[at, j] = new.values[at, i]
+            new.sides[at] = -1 if leads[m] > 0.0 else outline.sides[m]
+            at += 1
+    return new
 
 
 @njit(**JIT)
-def _cross_edge(outline, m, i, j, region, r, loops, new, at):
+def _write_corner(outline, a, b, share, new, at):
+    """Write the corner that divides the way from corner `a` of an outline to corner `b`."""
+    rest = 1.0 - share
+    for d in range(2):
+        new.points[at, d] = rest * outline.points[a, d] + share * outline.points[b, d]
+    for i in range(outline.values.shape[1]):
+        new.values[at, i] = rest * outline.values[a, i] + share * outline.values[b, i]
+        new.margins[at, i] = rest * outline.margins[a, i] + share * outline.margins[b, i]
+
+
+@njit(**JIT)
+def _cross_edge(outline, m, i, j, whole, region, loops, new, at):
     """Write where rivals `i` and `j` are equal on an edge of the region, from the edge's ends."""
-    n = len(region.points)
     side = outline.sides[m]
-    backward = loops.halfedges[loops.offsets[r] + side] & 1
-    a = (side + backward) % n
-    b = (side + 1 - backward) % n
-    low, high = _span(outline, m, backward)
-    at_a = region.values[a, i] - region.values[a, j]
-    at_b = region.values[b, i] - region.values[b, j]
+    backward = loops.halfedges[loops.offsets[region] + side] & 1
+    a = (side + backward) % len(whole.sides)
+    b = (side + 1 - backward) % len(whole.sides)
+    at_a = whole.values[a, i] - whole.values[a, j]
+    at_b = whole.values[b, i] - whole.values[b, j]
     param = at_a / (at_a - at_b) if at_a != at_b else 0.0
     # Near a third rival's crossing, rounding may put it beyond the end of what is left.
+    low, high = _span(outline, m, backward)
     param = min(max(param, low), high)
-    _mix(region, a, b, param, new, at)
+    _write_corner(whole, a, b, param, new, at)
     new.params[at] = param
 
 
 @njit(**JIT)
 def _span(outline, m, backward):
-    """Which part of its edge an outer side covers, in the edge's direction."""
-    following = (m + 1) % len(outline.points)
-    begin = outline.params[m] if outline.params[m] >= 0.0 else float(backward)
-    end = outline.params[following] if outline.params[following] >= 0.0 else 1.0 - backward
+    """Which part of its edge the outer side `m` covers, in the edge's direction."""
+    begin = outline.params[m]
+    end = outline.params[(m + 1) % len(outline.sides)]
+    begin = begin if begin >= 0.0 else 1.0 * backward
+    end = end if end >= 0.0 else 1.0 - backward
     return min(begin, end), max(begin, end)
 
 
 @njit(**JIT)
-def _area(points):
-    """Area relative to the first point, so that pieces far from the origin lose nothing."""
+def _has_area(outline):
+    points = outline.points
     double_area = 0.0
     for m in range(1, len(points) - 1):
         double_area += (points[m, 0] - points[0, 0]) * (points[m + 1, 1] - points[0, 1])
         double_area -= (points[m, 1] - points[0, 1]) * (points[m + 1, 0] - points[0, 0])
-    return 0.5 * double_area
-
-
-@njit(**JIT)
-def _greatest(values):
-    """The rival that is the greatest on average."""
-    return values.sum(axis=0).argmax()
-
-
-@njit(**JIT)
-def _beyond(outline, m, i):
-    """The rival across the inner side that starts at a corner of the part of rival `i`.
-
-    Of those that are equal to `i` along it the one that falls off the most on this side of it,
-    since that grows the most on the other.
-    """
-    following = (m + 1) % len(outline.points)
-    best = -1
-    deepest = -np.inf
-    for j in range(outline.values.shape[1]):
-        if j == i or _lead(outline, m, i, j) != 0.0 or _lead(outline, following, i, j) != 0.0:
-            continue
-        depth = (outline.values[:, i] - outline.values[:, j]).sum()
-        if depth > deepest:
-            deepest = depth
-            best = j
-    return best
-
-
-@njit(**JIT)
-def _no_pieces():
-    return Pieces(
-        np.empty(16, np.int64),
-        np.empty(16, np.int64),
-        np.empty(16),
-        np.empty(16, np.int64),
-        np.empty((64, 2)),
-        np.empty(64, np.int64),
-        np.empty(64),
-        np.empty(64, np.int64),
-    )
-
-
-@njit(**JIT)
-def _append(pieces, n_pieces, n_corners, r, i, rivals, outline, area, loops):
-    """Append a piece and its corners, without sides of length 0; returns the pieces, grown."""
-    pieces = _with_room(pieces, n_pieces + 1, n_corners + len(outline.points))
-    pieces.regions[n_pieces] = r
-    pieces.classes[n_pieces] = rivals[i]
-    pieces.areas[n_pieces] = area
-    at = n_corners
-    for m in range(len(outline.points)):
-        following = (m + 1) % len(outline.points)
-        if (outline.points[m] == outline.points[following]).all():
-            continue
-        side = outline.sides[m]
-        pieces.corners[at] = outline.points[m]
-        if side >= 0:
-            halfedge = loops.halfedges[loops.offsets[r] + side]
-            pieces.halfedges[at] = halfedge
-            pieces.params[at] = _span(outline, m, halfedge & 1)[0]
-            pieces.beyond[at] = -1
-        else:
-            pieces.halfedges[at] = -1
-            pieces.params[at] = 0.0
-            other = _beyond(outline, m, i)
-            pieces.beyond[at] = rivals[other] if other >= 0 else -1
-        at += 1
-    pieces.sizes[n_pieces] = at - n_corners
-    return pieces
-
-
-@njit(**JIT)
-def _with_room(pieces, n_pieces, n_corners):
-    return Pieces(
-        _grown(pieces.regions, n_pieces),
-        _grown(pieces.classes, n_pieces),
-        _grown(pieces.areas, n_pieces),
-        _grown(pieces.sizes, n_pieces),
-        _grown(pieces.corners, n_corners),
-        _grown(pieces.halfedges, n_corners),
-        _grown(pieces.params, n_corners),
-        _grown(pieces.beyond, n_corners),
-    )
+    return double_area > 0.0
 
 
 @njit(**JIT)
 def _grown(array, size):
-    """The array, or a longer copy where it has no room for `size` entries."""
-    while len(array) < size:
-        array = np.concatenate((array, np.empty_like(array)))
-    return array
+    """The array, or a longer copy where it has no room for `size` rows."""
+    if size <= len(array):
+        return array
+    longer = np.empty((2 * size, array.shape[1]), array.dtype)
+    for m in range(len(array)):
+        for d in range(array.shape[1]):
+            longer[m, d] = array[m, d]
+    return longer
 
 
 @njit(**JIT)
-def _trimmed(pieces, n_pieces, n_corners):
-    return Pieces(
-        pieces.regions[:n_pieces].copy(),
-        pieces.classes[:n_pieces].copy(),
-        pieces.areas[:n_pieces].copy(),
-        pieces.sizes[:n_pieces].copy(),
-        pieces.corners[:n_corners].copy(),
-        pieces.halfedges[:n_corners].copy(),
-        pieces.params[:n_corners].copy(),
-        pieces.beyond[:n_corners].copy(),
-    )
+def _append(part, i, rivals, region, loops, sides, corners, at):
+    """Write a piece, in which rival `i` wins, without sides of length 0; return where it ends."""
+    for m in range(len(part.sides)):
+        following = (m + 1) % len(part.sides)
+        u = part.points[m, 0]
+        v = part.points[m, 1]
+        if u == part.points[following, 0] and v == part.points[following, 1]:
+            continue
+        sides[at, 0] = region
+        sides[at, 1] = rivals[i]
+        sides[at, 2] = -1
+        sides[at, 3] = -1
+        corners[at, 0] = u
+        corners[at, 1] = v
+        corners[at, 2] = 0.0
+        if part.sides[m] >= 0:
+            halfedge = loops.halfedges[loops.offsets[region] + part.sides[m]]
+            sides[at, 2] = halfedge
+            corners[at, 2] = _span(part, m, halfedge & 1)[0]
+        else:
+            other = _beyond(part, m, following, i)
+            sides[at, 3] = rivals[other] if other >= 0 else -1
+        at += 1
+    return at
+
+
+@njit(**JIT)
+def _beyond(part, m, following, i):
+    """The rival across an inner side of the part in which rival `i` wins.
+
+    Of those that equal `i` along the side it is the one that falls off the most on this side of
+    it, since it grows the most on the other.
+    """
+    best = -1
+    deepest = -np.inf
+    for j in range(part.values.shape[1]):
+        if j == i or _lead(part, m, i, j) != 0.0 or _lead(part, following, i, j) != 0.0:
+            continue
+        depth = 0.0
+        for c in range(len(part.sides)):
+            depth += part.values[c, i] - part.values[c, j]
+        if depth > deepest:
+            deepest = depth
+            best = j
+    return best

@@ -1,15 +1,17 @@
-"""The look that all pictures share: inks, palettes, line widths and type sizes.
+"""The look that all pictures share: inks, palettes, colour maps, widths and sizes of type.
 
-Handed to each artist, never to rcParams.
+It is handed to each artist; matplotlib's rcParams are neither read nor set.
 """
 
 from __future__ import annotations
 
+from matplotlib.colors import LinearSegmentedColormap
+
 INK = "#20252e"
-"""Lines and text."""
+"""Colour of lines and text."""
 
 HALO = "white"
-"""Around lines and points that lie on a picture."""
+"""Colour around lines and points that lie on a picture."""
 
 REGION_COLOURS = (
     "#86a9d6",
@@ -21,30 +23,48 @@ REGION_COLOURS = (
     "#93c2bb",
     "#d3d9bf",
 )
-"""Of activation patterns: muted, and told apart with any kind of colour vision."""
+"""Colours of activation patterns: light, muted, told apart with any kind of colour vision."""
 
 CLASS_COLOURS = (
-    "#b999b1",
-    "#d19660",
-    "#6fabe0",
-    "#89c39a",
-    "#bfb9fe",
-    "#fdadc9",
-    "#d9cc7e",
-    "#cae2ff",
-    "#a5ffdb",
-    "#fdf1a2",
+    "#a4bed9",
+    "#e9c7ad",
+    "#9dded1",
+    "#e2aab5",
+    "#d6e8b5",
+    "#d1c6f7",
+    "#f9ffca",
+    "#c1e5fe",
+    "#bdc08c",
+    "#ffe6df",
 )
-"""Of classes, likewise; used again from the start if there are more classes."""
+"""Colours of classes, light and told apart likewise."""
 
-SEQUENTIAL = "viridis"
-DIVERGING = "RdBu_r"
+SEQUENTIAL = LinearSegmentedColormap.from_list(
+    "splinecam.sequential",
+    [
+        *("#fbf3dd", "#d6dfb8", "#a7cdad", "#7fb7af", "#5d9fb5"),
+        *("#4485ad", "#3b699d", "#344e83", "#2c3666"),
+    ],
+)
+"""From sand to navy, in equal steps of OKLab (B. Ottosson, 2020)."""
+
+DIVERGING = LinearSegmentedColormap.from_list(
+    "splinecam.diverging",
+    [
+        *("#23406e", "#345e90", "#4c7cb0", "#6f9bca", "#98badb", "#c4d8e8", "#f6f3ec"),
+        *("#efd0b5", "#e1ac89", "#d08865", "#b46846", "#954b2f", "#75301f"),
+    ],
+)
+"""From blue over white to rust, in equal steps of OKLab on either side."""
 
 LABEL_SIZE = 8.0
-"""Points."""
+"""Size of names, in points."""
 
 TICK_SIZE = 7.0
-"""Points."""
+"""Size of numbers along scales, in points."""
 
 RASTERISE_ABOVE = 20_000
-"""With more paths than this, a collection is an image inside vector files."""
+"""With more paths than this a collection is an image inside vector files."""
+
+LINE_LAYER, POINT_LAYER, THUMBNAIL_LAYER = 3.0, 4.0, 5.0
+"""The zorder of what lies on the polygons, whose own is 1."""

@@ -1,4 +1,4 @@
-"""Colours of activation patterns."""
+"""Colours of activation patterns, found without writing the patterns down."""
 
 from __future__ import annotations
 

@@ -1,0 +1,207 @@
+"""Local complexity in the full input space: how many units change around points, for any model.
+
+What is exact, but on a slice, is in `splinecam.windows`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from splinecam._activations import ActivationWatch, Change, Layers
+from splinecam._arguments import real_array
+from splinecam.errors import InvalidArgumentError, UnsupportedLayerError
+from splinecam.windows import checked_radius
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalComplexity:
+    """How many units change around points; made by `local_complexity`.
+
+    Attributes
+    ----------
+    per_layer : ndarray
+        (n, L) int64: how many units of each layer change around each point.
+    layer_names : tuple of str
+        L names: the paths of the activations in the model, in the order of their calls. What a
+        forward calls several times stands there several times.
+    layer_sizes : tuple of int
+        Number of units of each layer.
+    """
+
+    per_layer: Integers
+    layer_names: tuple[str, ...]
+    layer_sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self.per_layer.setflags(write=False)
+
+    def __repr__(self) -> str:
+        n, n_layers = self.per_layer.shape
+        return (
+            f"<LocalComplexity: {self.total.mean():.6g} of {sum(self.layer_sizes):,} units "
+            f"in the mean of {n:,} points; layers: {n_layers}>"
+        )
+
+    @property
+    def total(self) -> Integers:
+        """(n,) int64: the sum over the layers, which is the paper's local complexity."""
+        return self.per_layer.sum(axis=1)
+
+    @property
+    def fraction(self) -> Floats:
+        """(n,) float64: the share of all units that change, 0 to 1."""
+        return self.total / sum(self.layer_sizes)
+
+
+def local_complexity(
+    model: nn.Module,
+    points: ArrayLike,
+    *,
+    radius: float,
+    n_directions: int,
+    seed: int = 0,
+    layers: Layers | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int = 8,
+) -> LocalComplexity:
+    """Count the units that change sign around points of the input space, whatever the model.
+
+    For P orthonormal directions v, the same for all points, the model is evaluated at the 2 P
+    corners x ± r v of a cross-polytope around each point x. A unit counts if its pre-activation
+    does not have the same sign, -1, 0 or 1, at all corners: then its zero set meets the polytope
+    (Humayun, Balestriero & Baraniuk, "Deep networks always grok and here is why", ICML 2024,
+    arXiv 2402.15555, §2.2, eq. 3-6). That is exact for the first layer; for deeper ones what
+    counts is the convex hull of the corners' images, an approximation for small radii (ibid.,
+    fig. 5).
+
+    Units are the entries of what activation functions are applied to, by whichever module,
+    function or tensor method they are called: ReLU, leaky ReLU, PReLU, RReLU, ELU, CELU, SELU,
+    GELU, SiLU, Mish and softplus, of which the sign counts; ReLU6, hard tanh, hard sigmoid,
+    hard swish, soft shrinkage and threshold, where in place of 0 each breakpoint counts. The
+    outputs of the model, maxima and absolute values are not among them.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Takes a batch of inputs. It is evaluated as a private float64 copy in evaluation mode,
+        without its forward hooks, and left as it is.
+    points : array_like
+        (n, *input_shape) with n >= 1; D is the number of one input's entries.
+    radius : float
+        r > 0, the distance of the corners, in units of the input.
+    n_directions : int
+        P, 1 to D.
+    seed : int
+        Seed of the directions, >= 0: a QR decomposition of a matrix of normal random numbers. The
+        global random state is neither read nor set.
+    layers : sequence of str and type, optional
+        The modules whose activations count, by path in the model or by type, with those of the
+        modules inside them, or the layers' names. A chosen module of your own without submodules
+        that calls none of the functions above is an activation itself: the sign of its first
+        argument counts. Default: all calls of the functions above.
+    device : str or torch.device, optional
+        Where the model is evaluated, in float64. Default: the CPU.
+    batch_size : int
+        How many points, each with its 2 P corners, are evaluated at a time. But for rounding in
+        the model's own arithmetic, which can tell where a pre-activation is zero to 1e-16, the
+        result does not depend on it.
+
+    Returns
+    -------
+    LocalComplexity
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an argument other than the model is none of these.
+    InvalidModelError
+        If the model's weights or pre-activations are not finite, or it cannot be evaluated on
+        such inputs.
+    UnsupportedLayerError
+        If no activation is found, or a result would depend on other points (statistics of the
+        batch, a first dimension that is not the batch) or on chance.
+
+    Examples
+    --------
+    >>> import torch, splinecam as sc
+    >>> from splinecam.complexity import local_complexity
+    >>> folds = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+    >>> with torch.no_grad():
+    ...     _ = folds[0].weight.copy_(torch.eye(2)), folds[0].bias.zero_()
+    >>> points = [[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    >>> complexity = local_complexity(folds, points, radius=0.1, n_directions=2)
+    >>> complexity.total.tolist(), complexity.layer_names
+    ([2, 1, 0], ('1',))
+    """
+    x = real_array("points", points, InvalidArgumentError)
+    if x.ndim < 2 or not x.size:
+        raise InvalidArgumentError(
+            f"points has shape {x.shape}; accepted: (n, *input_shape) with n >= 1"
+        )
+    shape = x.shape[1:]
+    _check_integer("n_directions", n_directions, 1, math.prod(shape))
+    _check_integer("seed", seed, 0)
+    _check_integer("batch_size", batch_size, 1)
+    frame = _orthonormal_frame(math.prod(shape), n_directions, seed)
+    steps = checked_radius(radius) * np.concatenate([frame, -frame]).reshape(-1, *shape)
+    where = torch.device(device or "cpu")
+    with torch.inference_mode(False), torch.no_grad():
+        watch = ActivationWatch(model, _checked_layers(layers), where)
+        around = torch.from_numpy(steps).to(where)
+        batches = [watch.changes(c[:, None] + around) for c in _batches(x, batch_size, where)]
+    return _joined(batches)
+
+
+def _batches(points: NDArray[Any], size: int, device: torch.device) -> Iterator[Tensor]:
+    for start in range(0, len(points), size):
+        yield torch.from_numpy(points[start : start + size].astype(np.float64)).to(device)
+
+
+def _joined(batches: Sequence[Sequence[Change]]) -> LocalComplexity:
+    layers = {tuple((change.layer, change.n_units) for change in changes) for changes in batches}
+    if len(layers) > 1:
+        raise UnsupportedLayerError("the model calls other activations for other points")
+    names, sizes = zip(*layers.pop(), strict=True)
+    counts = [torch.stack([change.counts for change in changes], dim=1) for changes in batches]
+    return LocalComplexity(torch.cat(counts).cpu().numpy(), names, sizes)
+
+
+def _orthonormal_frame(dim: int, n_directions: int, seed: int) -> Floats:
+    """Random orthonormal directions, (P, D)."""
+    normal = np.random.default_rng(seed).standard_normal((dim, n_directions))
+    return np.linalg.qr(normal)[0].T
+
+
+def _checked_layers(layers: Any) -> Layers | None:
+    if layers is None:
+        return None
+    entries = () if isinstance(layers, str | type) else tuple(layers)
+    for entry in entries:
+        if not isinstance(entry, str) and not (
+            isinstance(entry, type) and issubclass(entry, nn.Module)
+        ):
+            raise InvalidArgumentError(
+                f"layers holds {entry!r}; accepted: paths of modules and types of modules"
+            )
+    if not entries:
+        raise InvalidArgumentError(
+            f"layers is {layers!r}; accepted: a list of paths and types of modules, or None"
+        )
+    return entries
+
+
+def _check_integer(name: str, value: Any, low: int, high: float = math.inf) -> None:
+    if not (isinstance(value, int | np.integer) and low <= value <= high):
+        accepted = f">= {low}" if high == math.inf else f"from {low} to {high}"
+        raise InvalidArgumentError(f"{name} is {value!r}; accepted: an integer {accepted}")
