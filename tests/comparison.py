@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ ARRAYS = (
     *("region_offsets", "region_halfedges", "root_pattern"),
 )
 
-BREAKPOINTS = {
+BREAKPOINTS: dict[str, Callable[[Any], list[float]]] = {
     "ReLU": lambda module: [0],
     "LeakyReLU": lambda module: [0],
     "PReLU": lambda module: [0],
@@ -35,6 +37,14 @@ BREAKPOINTS = {
     "ReLU6": lambda module: [0, 6],
     "Softshrink": lambda module: [-module.lambd, module.lambd],
 }
+
+
+def default_mlp(*widths: int) -> nn.Sequential:
+    """`nn.Linear` as torch initialises it after ``manual_seed(0)``, with ReLU between."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        modules = [m for k, n in pairwise(widths) for m in (nn.Linear(k, n), nn.ReLU())]
+    return nn.Sequential(*modules[:-1])
 
 
 def planar_slice(polygon: Any) -> Slice:
@@ -51,8 +61,9 @@ def on(model: nn.Module, polygon: Any, **options: Any) -> Partition:
 
 
 def assert_exact(p: Partition, model: nn.Module) -> None:
-    """Assert that a partition is the oracle's, on a slice of a model with two inputs."""
-    expected = oracle.partition(read_sequential(model), p.slice.polygon)
+    """Assert that a partition is the oracle's."""
+    network = read_sequential(model, origin=p.slice.origin, basis=p.slice.basis)
+    expected = oracle.partition(network, p.slice.polygon)
     assert_same_structure(p, expected)
     assert_same_geometry(p, expected)
 
@@ -97,7 +108,8 @@ def match_vertices(p: Partition, expected: OraclePartition) -> np.ndarray:
         unit = first_units[label[0]] + label[1]
         assert patterns[left, unit] > patterns[right, unit]
         same_way = partner.regions[0] == regions[left]
-        for vertex, number in zip(p.edges[edge], partner.ends[:: 1 if same_way else -1], strict=True):
+        ends = partner.ends if same_way else partner.ends[::-1]
+        for vertex, number in zip(p.edges[edge], ends, strict=True):
             assert numbers[vertex] in (-1, number)
             numbers[vertex] = number
     by_coordinates = {tuple(map(float, point)): n for n, point in enumerate(expected.vertices)}
@@ -114,8 +126,9 @@ def assert_same_geometry(p: Partition, expected: OraclePartition, rtol: float = 
     assert_near(p.vertices, exact[vertices], rtol * np.ptp(exact, axis=0).max())
     areas = np.array(expected.areas, dtype=float)
     assert_near(p.areas, areas[regions], rtol * areas.sum())
-    for found, exact_parts in zip(p.affine_maps(), zip(*expected.affine_maps, strict=True), strict=True):
-        exact = np.array([part.astype(float) for part in exact_parts])
+    expected_maps = zip(*expected.affine_maps, strict=True)
+    for found, parts in zip(p.affine_maps(), expected_maps, strict=True):
+        exact = np.array([part.astype(float) for part in parts])
         assert_near(found, exact[regions], rtol * np.abs(exact).max())
 
 
@@ -151,7 +164,7 @@ def observe(model: nn.Module, points: np.ndarray) -> tuple[np.ndarray, np.ndarra
         if type(module).__name__ in BREAKPOINTS:
             module.register_forward_hook(count_exceeded)
     with torch.no_grad():
-        outputs = observed(torch.from_numpy(points)).flatten(1).numpy()
+        outputs = observed(torch.tensor(points)).flatten(1).numpy()
     patterns = torch.cat(counts, 1).numpy() if counts else np.zeros((len(points), 0), int)
     return patterns, outputs
 
@@ -176,7 +189,7 @@ def assert_agrees_with_model(p: Partition, model: nn.Module) -> None:
 
 def assert_labels(p: Partition, patterns: np.ndarray) -> None:
     """Assert that the patterns differ across each edge in its unit alone, greater on its left."""
-    assert len(np.unique(patterns, axis=0)) == p.n_regions
+    assert len({pattern.tobytes() for pattern in patterns}) == p.n_regions
     interior = np.flatnonzero(p.edge_regions[:, 1] >= 0)
     left, right = p.edge_regions[interior].T
     units = np.cumsum([0, *p.layer_sizes])[p.edge_layers[interior]] + p.edge_units[interior]

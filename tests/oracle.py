@@ -269,7 +269,8 @@ def _cut_by_layer(cell: _Cell, layer: _IntegerLayer) -> Iterator[_Cell]:
     for corners, pattern in parts:
         pieces = list(enumerate(pattern))
         rows = z * np.array([[layer.slopes[unit][piece]] for unit, piece in pieces], dtype=object)
-        rows[:, 2] += [layer.intercepts[unit][piece] for unit, piece in pieces]
+        intercepts = [layer.intercepts[unit][piece] for unit, piece in pieces]
+        rows[:, 2] += np.array(intercepts, dtype=object)
         yield _Cell(corners, rows, cell.pattern + pattern)
 
 
