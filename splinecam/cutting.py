@@ -267,7 +267,7 @@ class Cutter:
             description, n_wrong = describe_special(
                 face,
                 *(self._mesh, self._cuts, self._raw_cuts.codes, self._member_offsets),
-                *(self._signs, self._zeros, self._chosen, points, radii),
+                *(self._signs, self._zeros, self._chosen, points, radii, self._rounding),
             )
             if n_wrong:
                 raise InvariantError(f"face {face}: a hinge does not meet it in two places")

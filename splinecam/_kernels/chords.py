@@ -173,9 +173,8 @@ def measure_chords(work, n_chords, vertices, n_old, cuts, rounding):
         p = work.cut_vertices[work.first[i]]
         q = work.cut_vertices[work.second[i]]
         work.widths[i] = chord_width(p - n_old, q - n_old, cuts.doubts, cuts.slopes, rounding)
-        work.lengths[i] = np.sqrt(
-            (vertices[q, 0] - vertices[p, 0]) ** 2 + (vertices[q, 1] - vertices[p, 1]) ** 2
-        )
+        length = np.hypot(vertices[q, 0] - vertices[p, 0], vertices[q, 1] - vertices[p, 1])
+        work.lengths[i] = max(length, rounding)
 
 
 @njit(**INLINED)

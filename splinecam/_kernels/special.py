@@ -73,7 +73,19 @@ def _strict_sign(v, h, signs, zeros):
 
 
 @njit(**JIT)
-def describe_special(face, old, cuts, codes, member_offsets, signs, zeros, chosen, points, radii):
+def describe_special(
+    face,
+    old,
+    cuts,
+    codes,
+    member_offsets,
+    signs,
+    zeros,
+    chosen,
+    points,
+    radii,
+    rounding,
+):
     """Describe a special face; also return the number of contradictions found, 0.
 
     `codes` are those of all cuts, merged ones too; cut ``k`` has those from ``member_offsets[k]``
@@ -117,7 +129,7 @@ def describe_special(face, old, cuts, codes, member_offsets, signs, zeros, chose
                     sign = _strict_sign(places[place], members[m], signs, zeros)
             n_wrong += sign == 0
             members[m] = 2 * members[m] + (sign > 0)
-    crossing = _cross(places, first, second, points, radii)
+    crossing = _cross(places, first, second, points, radii, rounding)
     return SpecialFace(places, halfedges, first, second, offsets, members, *crossing), n_wrong
 
 
@@ -205,7 +217,7 @@ def _interleave(first, second, i, j):
 
 
 @njit(**JIT)
-def _cross(places, first, second, points, radii):
+def _cross(places, first, second, points, radii, rounding):
     """Crossings of the chords in float64, with error bounds: the last fields of SpecialFace."""
     n_chords = first.shape[0]
     offsets = np.zeros(n_chords + 1, np.int32)
@@ -242,8 +254,8 @@ def _cross(places, first, second, points, radii):
             lower[x] = i
             upper[x] = j
             crossing_points[x] = p + t * along_i
-            length_i = np.hypot(along_i[0], along_i[1])
-            length_j = np.hypot(along_j[0], along_j[1])
+            length_i = max(np.hypot(along_i[0], along_i[1]), rounding)
+            length_j = max(np.hypot(along_j[0], along_j[1]), rounding)
             spread = max(widths[i], widths[j]) + slack * length_i * length_j
             crossing_radii[x] = min(UNBOUNDED, spread)
             params[cursors[i]] = t
