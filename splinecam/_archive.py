@@ -37,10 +37,20 @@ MESH = {
     "region_offsets": (np.int32, 1),
     "region_halfedges": (np.int32, 1),
     "root_pattern": (np.uint8, 1),
+    "shared_edges": (np.int64, 1),
+    "shared_hinges": (np.int64, 1),
 }
 """Arrays of a partition: type and number of dimensions."""
 
-LAYER = {"weight": 2, "bias": 1, "breakpoints": 2, "slopes": 2, "anchors": 1}
+LAYER = {
+    "weight": 2,
+    "bias": 1,
+    "breakpoints": 2,
+    "slopes": 2,
+    "anchors": 1,
+    "weight_errors": 1,
+    "bias_errors": 1,
+}
 """Arrays of a layer, all float64: number of dimensions."""
 
 SLICE = {"origin": 1, "basis": 2, "polygon": 2, "anchors": 2}

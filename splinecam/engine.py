@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,13 +15,19 @@ from tqdm import tqdm
 
 from splinecam._kernels.words import pack_set, whole_set
 from splinecam._workers import Workers
+from splinecam.bounds import network_bounds
 from splinecam.convert import convert
+from splinecam.cutting import Cutter
 from splinecam.errors import InvalidArgumentError, RegionLimitError
-from splinecam.mesh import Plan, carry, check_mesh, plan, polygon_mesh, refine
+from splinecam.exact import ExactNetwork, Point, Row, line_through, point_at
+from splinecam.flips import find_flips
+from splinecam.mesh import NOTHING_SHARED, carry, check_mesh, polygon_mesh
 from splinecam.partition import Partition
-from splinecam.planar import Layer, PlanarNetwork
+from splinecam.planar import Layer
+from splinecam.program import Program
 from splinecam.propagate import propagate
-from splinecam.restrict import restrict
+from splinecam.resolve import Resolver
+from splinecam.restrict import UNIT_ROUNDOFF, restrict
 from splinecam.slices import Slice
 
 FIRST_BATCH = 32
@@ -89,10 +97,11 @@ def compute_partition(
     1
     """
     _check_options(max_regions, executor)
-    network = restrict(convert(model, slice_.input_shape), slice_)
+    program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
-    with Workers(executor) as workers, _progress(network, shown=progress) as report:
-        engine = _Engine(slice_, network, limit, torch.device(device or "cpu"), workers)
+    n_layers = len(program.piecewise_steps)
+    with Workers(executor) as workers, _progress(n_layers, shown=progress) as report:
+        engine = _Engine(program, slice_, limit, torch.device(device or "cpu"), workers)
         return engine.run(report)
 
 
@@ -106,12 +115,12 @@ def _check_options(max_regions: int | None, executor: Executor | None) -> None:
 
 
 @contextmanager
-def _progress(network: PlanarNetwork, *, shown: bool) -> Iterator[Callable[[int], None]]:
+def _progress(n_layers: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
     """What to call with the number of regions after each layer."""
     if not shown:
         yield lambda n_regions: None
         return
-    with tqdm(total=len(network.layers), desc="cutting", unit="layer") as bar:
+    with tqdm(total=n_layers, desc="cutting", unit="layer") as bar:
 
         def report(n_regions: int) -> None:
             bar.set_postfix(regions=f"{n_regions:,}", refresh=False)
@@ -125,19 +134,24 @@ class _Engine:
 
     def __init__(
         self,
+        program: Program,
         slice_: Slice,
-        network: PlanarNetwork,
         max_regions: int,
         device: torch.device,
         workers: Workers,
     ):
+        self._program = program
         self._slice = slice_
-        self._network = network
+        self._network = restrict(program, slice_)
         self._max_regions = max_regions
         self._device = device
         self._workers = workers
+        self._bounds = network_bounds(self._network, slice_.polygon)
         self._mesh = polygon_mesh(slice_.polygon)
+        self._shared = NOTHING_SHARED
         self._root_patterns: list[np.ndarray] = []
+        self._points: dict[int, Point] = {}
+        self._first_batch: tuple[np.ndarray, np.ndarray] | None = None
 
     def run(self, report: Callable[[int], None]) -> Partition:
         layers = self._network.layers
@@ -164,9 +178,10 @@ class _Engine:
         cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
         batch = np.zeros(n_hinges, bool)
         batch[cutting[:FIRST_BATCH]] = True
-        planned = self._plan(0, values, pack_set(batch))
-        refinement = refine(self._mesh, planned, n_hinges, 0, self._workers, with_chords=False)
-        self._mesh = refinement.mesh
+        cutter = self._cutter(0, values, pack_set(batch), 0)
+        refinement = cutter.refine(with_chords=False)
+        self._first_batch = (batch, cutter.root_signs)
+        self._mesh, self._shared = refinement.mesh, refinement.shared
         return pack_set(~batch)
 
     def _cut(
@@ -179,13 +194,13 @@ class _Engine:
     ) -> np.ndarray:
         """Cut by the chosen hinges of a layer; return the values of the following layer's."""
         layer, old = self._network.layers[number], self._mesh
-        planned = self._plan(number, values, chosen)
-        with_chords = following is not None
-        refinement = refine(
-            old, planned, layer.n_hinges, label, self._workers, with_chords=with_chords
-        )
-        self._mesh = refinement.mesh
-        self._root_patterns.append(layer.count_exceeded(values[0] > 0))
+        cutter = self._cutter(number, values, chosen, label)
+        refinement = cutter.refine(with_chords=following is not None)
+        self._mesh, self._shared = refinement.mesh, refinement.shared
+        positive = cutter.root_signs
+        if number == 0 and self._first_batch:
+            positive = np.where(*self._first_batch, positive)
+        self._root_patterns.append(layer.count_exceeded(positive))
         if following is None:
             return np.empty((0, 0))
         carried = np.empty((len(self._mesh.vertices), following.n_hinges))
@@ -194,24 +209,56 @@ class _Engine:
         carry(old, refinement, values, kinks, carried, self._workers)
         return carried
 
-    def _plan(self, number: int, values: np.ndarray, chosen: np.ndarray) -> Plan:
-        planned = plan(self._mesh, values, chosen, self._workers)
-        if planned.n_faces > self._max_regions:
+    def _cutter(self, number: int, values: np.ndarray, chosen: np.ndarray, label: int) -> Cutter:
+        """Plan the cut of the mesh; refuse if it makes too many regions."""
+        cutter = Cutter(
+            *(self._mesh, self._shared, values, self._bounds[number], chosen, label),
+            self._rounding,
+            lambda: self._resolver(number),
+            self._workers,
+        )
+        if cutter.n_faces > self._max_regions:
             name = self._network.layers[number].name
             raise RegionLimitError(
-                f"layer {number} ({name}) makes at least {planned.n_faces:,} regions, max_regions "
+                f"layer {number} ({name}) makes at least {cutter.n_faces:,} regions, max_regions "
                 f"is {self._max_regions:,}; the error carries the partition by the {number} "
                 "layers before it",
                 self._finish(number),
-                planned.n_faces,
+                cutter.n_faces,
                 self._max_regions,
             )
-        return planned
+        return cutter
+
+    def _resolver(self, number: int) -> Resolver:
+        """Exact decisions in one layer, on the mesh as it is."""
+        exact, sides = self._exact
+        # What flips in this layer already, in the first batch, is no part of any prefix.
+        own = np.zeros(self._network.layers[number].n_units, np.uint8)
+        root_pattern = np.concatenate([*self._root_patterns, own])
+        flips = find_flips(self._network, self._mesh.edge_labels, self._shared)
+        return Resolver(
+            exact, sides, self._network, self._mesh, flips, root_pattern, number, self._points
+        )
+
+    @cached_property
+    def _exact(self) -> tuple[ExactNetwork, list[Row]]:
+        """The network and the slice's sides without rounding."""
+        corners = [point_at(*corner) for corner in self._slice.polygon.tolist()]
+        sides = [line_through(p, q) for p, q in pairwise([*corners, corners[0]])]
+        return ExactNetwork(self._program, self._slice), sides
+
+    @cached_property
+    def _rounding(self) -> float:
+        """Error of computing one coordinate at most, a few roundings of the largest numbers."""
+        polygon = self._slice.polygon
+        size = np.linalg.norm(np.ptp(polygon, axis=0)) + np.linalg.norm(np.abs(polygon).max(axis=0))
+        return float(16 * UNIT_ROUNDOFF * size)
 
     def _finish(self, n_layers: int) -> Partition:
         """The partition by the first layers."""
         mesh = self._mesh if n_layers else polygon_mesh(self._slice.polygon)
-        check_mesh(mesh, self._workers)
+        shared = self._shared if n_layers else NOTHING_SHARED
+        check_mesh(mesh, self._rounding, self._workers)
         return Partition(
             slice=self._slice,
             network=self._network.head(n_layers),
@@ -219,6 +266,8 @@ class _Engine:
             edges=mesh.edges,
             edge_regions=mesh.edge_faces,
             edge_hinges=np.maximum(mesh.edge_labels, -1),
+            shared_edges=shared.edges,
+            shared_hinges=shared.codes,
             region_offsets=mesh.face_offsets,
             region_halfedges=mesh.face_halfedges,
             root_pattern=np.concatenate([np.zeros(0, np.uint8), *self._root_patterns[:n_layers]]),

@@ -17,6 +17,7 @@ from splinecam._arguments import as_float64
 from splinecam._kernels.loops import measure_faces
 from splinecam._kernels.traversal import collect_patterns
 from splinecam.errors import InvalidArgumentError, InvalidFileError, InvariantError
+from splinecam.flips import find_flips
 from splinecam.invariants import check_invariants
 from splinecam.planar import PlanarNetwork
 from splinecam.slices import Slice
@@ -86,6 +87,8 @@ class Partition:
     region_offsets: Ints
     region_halfedges: Ints
     root_pattern: NDArray[np.uint8]
+    shared_edges: NDArray[np.int64]
+    shared_hinges: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         for array in vars(self).values():
@@ -217,13 +220,12 @@ class Partition:
         rows = np.full(self.n_regions, -1, np.int32)
         rows[wanted] = np.arange(len(wanted))
         patterns = np.empty((len(wanted), self.n_units), self.root_pattern.dtype)
-        first_units = np.cumsum([0, *self.layer_sizes])[self.network.hinge_layers]
-        edge_units = self._per_edge(first_units + self.network.hinge_units)
+        shared = (self.shared_edges, self.shared_hinges)
         collect_patterns(
             self.edge_regions[0, 0],
             self.root_pattern.copy(),
             *(self.region_offsets, self.region_halfedges, self.edge_regions),
-            *(edge_units, rows, patterns),
+            *(find_flips(self.network, self.edge_hinges, shared), rows, patterns),
         )
         return patterns[inverse]
 

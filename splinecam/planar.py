@@ -36,6 +36,10 @@ class Layer:
         (D or 1, m + 1) float64: below, between and above the breakpoints.
     anchors : ndarray
         (D or 1,) float64: the functions' values at their first breakpoints.
+    weight_errors : ndarray
+        (D or 1,) float64: rounding of each row of `weight`, in the Euclidean norm, at most.
+    bias_errors : ndarray
+        (D or 1,) float64: rounding of `bias` at most.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Layer:
     breakpoints: Floats
     slopes: Floats
     anchors: Floats
+    weight_errors: Floats
+    bias_errors: Floats
 
     @property
     def n_units(self) -> int:

@@ -11,14 +11,30 @@ All values carry a leading batch dimension, so a step acts on points ``(n, *shap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-LinearMap = Callable[[Tensor], Tensor]
+class LinearMap(Protocol):
+    """A linear map on batches."""
+
+    @property
+    def n_terms(self) -> int:
+        """How many products each entry of the result sums up."""
+        ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply to a batch."""
+        ...
+
+    def magnitudes(self) -> LinearMap:
+        """The same map with the absolute values of its coefficients."""
+        ...
+
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +43,18 @@ class MatMul:
 
     weight: Tensor  # (d, k) float64
 
+    @property
+    def n_terms(self) -> int:
+        """How many products each entry of the result sums up."""
+        return self.weight.shape[1]
+
     def __call__(self, x: Tensor) -> Tensor:
         """Apply to a batch."""
         return x @ self.weight.to(x.device).T
+
+    def magnitudes(self) -> MatMul:
+        """The same map with the absolute values of its coefficients."""
+        return MatMul(self.weight.abs())
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +62,15 @@ class Scale:
     """Multiply by constants: ``(n, *shape) -> (n, *shape)``."""
 
     factor: Tensor  # broadcastable to the value's shape, float64
+    n_terms = 1
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply to a batch."""
         return x * self.factor.to(x.device)
+
+    def magnitudes(self) -> Scale:
+        """The same map with the absolute values of its coefficients."""
+        return Scale(self.factor.abs())
 
 
 @dataclass(frozen=True)
@@ -48,10 +78,15 @@ class Reshape:
     """Rearrange every batch entry, in row-major order: ``(n, *old) -> (n, *new)``."""
 
     shape: tuple[int, ...]
+    n_terms = 0
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply to a batch."""
         return x.reshape(x.shape[0], *self.shape)
+
+    def magnitudes(self) -> Reshape:
+        """The same map: its coefficients are ones."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +117,16 @@ class Affine:
         """Values of the step at points ``(n, *shape)``."""
         y = self.linear(x)
         return y if self.offset is None else y + self.offset.to(y.device)
+
+    @property
+    def n_terms(self) -> int:
+        """How many products each entry of the result sums up."""
+        return self.linear.n_terms
+
+    def magnitudes(self) -> Affine:
+        """The same step with the absolute values of its coefficients."""
+        offset = None if self.offset is None else self.offset.abs()
+        return replace(self, linear=self.linear.magnitudes(), offset=offset)
 
     def push(self, columns: Tensor) -> Tensor:
         """Compose with an affine map given by its columns, the constant column last."""

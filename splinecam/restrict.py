@@ -14,6 +14,8 @@ from splinecam.planar import Layer, PlanarNetwork
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
 from splinecam.slices import Slice
 
+UNIT_ROUNDOFF = 2.0**-53
+
 
 def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
     """The program as a function of plane coordinates.
@@ -40,7 +42,8 @@ def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
             affine_steps.append(step)
             continue
         weight, bias = _dense(columns, affine_steps, shape)
-        layers.append(_layer(step, weight, bias))
+        errors = _rounding(columns, affine_steps, shape)
+        layers.append(_layer(step, weight, bias, errors))
         columns, shape = None, step.shape
         affine_steps = []
     weight, bias = _dense(columns, affine_steps, shape)
@@ -70,13 +73,42 @@ def _dense(
     return np.ascontiguousarray(flat[:-1].T), flat[-1].copy()
 
 
+def _rounding(
+    columns: Tensor | None, steps: Sequence[Affine], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of what rounding did to the rows of `_dense`'s matrix (D,) and its offset (D,).
+
+    A product of n terms, computed in any order, is within n u / (1 - n u) of the product of the
+    terms' absolute values (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §3.1);
+    a chain of steps adds such an error for each, carried on by the absolute values of the later
+    ones.
+    """
+    if columns is None and len(steps) == 1 and isinstance(steps[0].linear, MatMul):
+        return np.zeros(1), np.zeros(1)  # the matrix is the step's own
+    if columns is None:
+        size = prod(shape)
+        columns = torch.eye(size + 1, size, dtype=torch.float64).reshape(size + 1, *shape)
+    magnitudes = columns.abs()
+    unit_roundoffs = 0.0
+    for step in steps:
+        magnitudes = step.magnitudes().push(magnitudes)
+        unit_roundoffs += step.n_terms + 2
+    flat = (UNIT_ROUNDOFF * 2 * unit_roundoffs * magnitudes.reshape(len(magnitudes), -1)).numpy()
+    return np.linalg.norm(flat[:-1], axis=0), flat[-1].copy()
+
+
 def _offset(step: Affine) -> np.ndarray:
     if step.offset is None:
         return np.zeros(prod(step.shape))
     return step.offset.expand(step.shape).reshape(-1).numpy()
 
 
-def _layer(step: PiecewiseLinear, weight: np.ndarray, bias: np.ndarray) -> Layer:
+def _layer(
+    step: PiecewiseLinear,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    errors: tuple[np.ndarray, np.ndarray],
+) -> Layer:
     def table(tensor: Tensor) -> np.ndarray:
         is_shared = tensor[0].numel() == 1
         return (tensor.reshape(len(tensor), 1) if is_shared else step.per_unit(tensor)).numpy().T
@@ -88,4 +120,6 @@ def _layer(step: PiecewiseLinear, weight: np.ndarray, bias: np.ndarray) -> Layer
         breakpoints=table(step.breakpoints),
         slopes=table(step.slopes),
         anchors=table(step.anchor[None])[:, 0],
+        weight_errors=errors[0],
+        bias_errors=errors[1],
     )

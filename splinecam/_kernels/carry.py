@@ -15,18 +15,22 @@ from splinecam._kernels.arrays import CONTRACTED, INLINED, JIT
 
 
 @njit(**INLINED)
-def _value_at_cut(k, hinge, edges, cuts, values):
-    """Value of a hinge of the old values at cut ``k``, which lies on an old edge."""
+def _value_at(vertex, hinge, edges, cuts, values):
+    """Value of a hinge of the old values at an old vertex or a cut, which lies on an old edge."""
+    k = vertex - values.shape[0]
+    if k < 0:
+        return values[vertex, hinge]
     a = values[edges[cuts.edges[k], 0], hinge]
     b = values[edges[cuts.edges[k], 1], hinge]
     return a + cuts.params[k] * (b - a)
 
 
 @njit(**CONTRACTED)
-def carry_along_edges(start, stop, edges, cuts, values, kinks, carried):
+def carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried):
     """Fill the rows of `carried` that belong to the cuts of a range of old edges.
 
-    Parameters: `values` (V, H) of the cutting hinges at old vertices; `kinks` (H, D): what a unit
+    `targets` (C,) are the cuts of the refined mesh that these cuts, not yet merged, became; it is
+    empty where none was merged. Parameters: `values` (V, H) of the cutting hinges at old vertices; `kinks` (H, D): what a unit
     change of slope of each hinge adds to the slope of each carried value; `carried` (V', D).
     """
     n_old = values.shape[0]
@@ -45,7 +49,8 @@ def carry_along_edges(start, stop, edges, cuts, values, kinks, carried):
             slopes[i] = abs(values[b, h] - values[a, h])
         if n == 1:
             h = cuts.codes[first] >> 1
-            _carry_to_point(a, b, cuts.params[first], slopes[0], h, n_old + first, kinks, carried)
+            v = n_old + (targets[first] if targets.shape[0] else first)
+            _carry_to_point(a, b, cuts.params[first], slopes[0], h, v, kinks, carried)
             continue
         _start_line(a, b, carried, value, slope)
         for i in range(n):
@@ -57,8 +62,9 @@ def carry_along_edges(start, stop, edges, cuts, values, kinks, carried):
             reached = cuts.params[first + i]
             _advance(advance, slope, value)
             _bend(slopes[i], cuts.codes[first + i] >> 1, kinks, slope)
+            v = n_old + (targets[first + i] if targets.shape[0] else first + i)
             for d in range(value.shape[0]):
-                carried[n_old + first + i, d] = value[d]
+                carried[v, d] = value[d]
 
 
 @njit(**CONTRACTED)
@@ -67,7 +73,6 @@ def carry_along_chords(start, stop, edges, cuts, chords, values, kinks, carried)
 
     The rows of all cuts must have been filled before; parameters as for `carry_along_edges`.
     """
-    n_old = values.shape[0]
     slopes = np.empty(_longest(start, stop, chords.offsets), np.float64)
     value = np.empty(carried.shape[1], np.float64)
     slope = np.empty(carried.shape[1], np.float64)
@@ -82,8 +87,8 @@ def carry_along_chords(start, stop, edges, cuts, chords, values, kinks, carried)
         q = chords.ends[i, 1]
         end = chords.offsets[i + 1]
         for m in range(first, end):
-            at_p = _value_at_cut(p - n_old, chords.hinges[m], edges, cuts, values)
-            at_q = _value_at_cut(q - n_old, chords.hinges[m], edges, cuts, values)
+            at_p = _value_at(p, chords.hinges[m], edges, cuts, values)
+            at_q = _value_at(q, chords.hinges[m], edges, cuts, values)
             slopes[m - first] = abs(at_q - at_p)
         if end == first + 1:
             t = chords.params[first]

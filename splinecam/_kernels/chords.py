@@ -13,7 +13,11 @@ import numpy as np
 from numba import njit
 
 from splinecam._kernels.arrays import INLINED, JIT
-from splinecam._kernels.edges import sort_by_key
+from splinecam._kernels.edges import UNBOUNDED, sort_by_key
+
+
+BAD = 2.0**19
+"""A crossing whose radius is more roundings than this is left to exact arithmetic."""
 
 
 class Workspace(NamedTuple):
@@ -29,11 +33,14 @@ class Workspace(NamedTuple):
     second: np.ndarray  # (k,)
     offsets: np.ndarray  # (k + 1,): into the entries
     cursors: np.ndarray  # (k,)
+    widths: np.ndarray  # (k,): as of edges
+    lengths: np.ndarray  # (k,)
     # Crossings of a lower with an upper chord, and one entry for each chord that takes part.
     lower: np.ndarray  # (X,)
     upper: np.ndarray  # (X,)
     lower_ranks: np.ndarray  # (X,): place among the crossings of the chord
     upper_ranks: np.ndarray  # (X,)
+    slacks: np.ndarray  # (X,): error of the entry's parameter, over the other chord's length
     params: np.ndarray  # (2 X,)
     crossings: np.ndarray  # (2 X,)
     # Local half-edges: pieces of the sides, then both directions of every part of a chord.
@@ -54,11 +61,14 @@ def new_workspace(n_hinges, n_chords, n_crossings, n_pieces):
         np.empty(n_chords, np.int32),
         np.empty(n_chords + 1, np.int32),
         np.empty(n_chords, np.int32),
+        np.empty(n_chords, np.float64),
+        np.empty(n_chords, np.float64),
         # One place to spare: candidates are written before it is known that they cross.
         np.empty(n_crossings + 1, np.int32),
         np.empty(n_crossings + 1, np.int32),
         np.empty(n_crossings, np.int32),
         np.empty(n_crossings, np.int32),
+        np.empty(n_crossings, np.float64),
         np.empty(2 * n_crossings, np.float64),
         np.empty(2 * n_crossings, np.int32),
         np.empty(n_halfedges, np.int32),
@@ -148,12 +158,32 @@ def list_crossings(work, n_chords):
 
 
 @njit(**INLINED)
-def place_crossings(work, n_crossings, vertices, first_vertex):
-    """Intersect chords: positions of the new vertices and parameters of the entries.
+def chord_width(p, q, doubts, slopes, rounding):
+    """How far the true line of a chord between two cuts is from the stored one at most."""
+    slope = max(slopes[p], slopes[q])
+    if slope <= 0.0:
+        return UNBOUNDED
+    return min(UNBOUNDED, max(doubts[p], doubts[q]) / slope + rounding)
 
-    Returns how many pairs of chords have directions that contradict the order of their ends.
+
+@njit(**INLINED)
+def measure_chords(work, n_chords, vertices, n_old, cuts, rounding):
+    """Fill the chords' `widths` and `lengths`; all their ends are cuts."""
+    for i in range(n_chords):
+        p = work.cut_vertices[work.first[i]]
+        q = work.cut_vertices[work.second[i]]
+        work.widths[i] = chord_width(p - n_old, q - n_old, cuts.doubts, cuts.slopes, rounding)
+        length = np.hypot(vertices[q, 0] - vertices[p, 0], vertices[q, 1] - vertices[p, 1])
+        work.lengths[i] = max(length, rounding)
+
+
+@njit(**INLINED)
+def place_crossings(work, n_crossings, vertices, radii, first_vertex, rounding):
+    """Intersect chords: positions and radii of the new vertices, parameters of the entries.
+
+    Returns how many crossings are placed too badly to be kept.
     """
-    n_wrong = 0
+    n_bad = 0
     for x in range(n_crossings):
         i = work.lower[x]
         j = work.upper[x]
@@ -170,17 +200,23 @@ def place_crossings(work, n_crossings, vertices, first_vertex):
         wx = vertices[r, 0] - x0
         wy = vertices[r, 1] - y0
         t = u = 0.5
+        slack = UNBOUNDED
         turn = ix * jy - iy * jx
-        if turn > 0.0:
+        width = work.widths[i] + work.widths[j] + rounding
+        if turn > 4.0 * width * max(work.lengths[i], work.lengths[j]):
             t = min(max((wx * jy - wy * jx) / turn, 0.0), 1.0)
             u = min(max((wx * iy - wy * ix) / turn, 0.0), 1.0)
-        else:
-            n_wrong += 1
-        vertices[first_vertex + x, 0] = x0 + t * ix
-        vertices[first_vertex + x, 1] = y0 + t * iy
+            slack = 2.0 * width / turn
+        v = first_vertex + x
+        vertices[v, 0] = x0 + t * ix
+        vertices[v, 1] = y0 + t * iy
+        work.slacks[x] = slack
+        along = slack * work.lengths[i] * work.lengths[j]
+        radii[v] = min(UNBOUNDED, max(work.widths[i], work.widths[j]) + along + rounding)
+        n_bad += radii[v] > BAD * rounding
         _add_entry(work, i, x, t)
         _add_entry(work, j, x, u)
-    return n_wrong
+    return n_bad
 
 
 @njit(**INLINED)
@@ -193,14 +229,24 @@ def _add_entry(work, chord, crossing, param):
 
 @njit(**INLINED)
 def order_crossings(work, n_chords):
-    """Sort the entries along each chord and note each crossing's rank on both of its chords."""
+    """Sort the entries along each chord and note each crossing's rank on both of its chords.
+
+    Returns how many neighbours are too close to tell their order.
+    """
+    n_unsure = 0
     for i in range(n_chords):
         start = work.offsets[i]
         stop = work.offsets[i + 1]
         sort_by_key(work.params, work.crossings, start, stop)
+        reached = -1.0
         for entry in range(start, stop):
             x = work.crossings[entry]
             if work.lower[x] == i:
                 work.lower_ranks[x] = entry - start
+                slack = work.slacks[x] * work.lengths[work.upper[x]]
             else:
                 work.upper_ranks[x] = entry - start
+                slack = work.slacks[x] * work.lengths[work.lower[x]]
+            n_unsure += entry > start and not work.params[entry] - slack > reached
+            reached = max(reached, work.params[entry] + slack)
+    return n_unsure

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
-from splinecam._kernels.arrays import JIT
+from splinecam._kernels.arrays import INLINED, JIT
 from splinecam._kernels.words import BITS, popcount, trailing_zeros
 
 INSERTION_SORT_LENGTH = 32
+
+UNBOUNDED = 1e200
+"""An error bound that says nothing; its square is still finite in no sum that is compared."""
+
+PARAM_ROUNDING = 6e-16
+"""Error of computing a parameter from exact values, a few units of 2⁻⁵³."""
 
 
 @njit(**JIT)
@@ -41,29 +47,41 @@ def accumulate(offsets):
     return total
 
 
+@njit(**INLINED)
+def _changed(a, b, w, signs, chosen, zeros):
+    """Word of the chosen hinges that are positive at one vertex and negative at the other."""
+    changed = (signs[a, w] ^ signs[b, w]) & chosen[w]
+    if zeros.rows.shape[0] > 0:
+        if zeros.rows[a] >= 0:
+            changed &= ~zeros.words[zeros.rows[a], w]
+        if zeros.rows[b] >= 0:
+            changed &= ~zeros.words[zeros.rows[b], w]
+    return changed
+
+
 @njit(**JIT)
-def count_cuts(start, stop, edges, signs, chosen, offsets):
-    """How many chosen hinges have different signs at the two ends of each edge."""
+def count_cuts(start, stop, edges, signs, zeros, chosen, offsets):
+    """How many chosen hinges have opposite signs at the two ends of each edge."""
     for e in range(start, stop):
-        a = edges[e, 0]
-        b = edges[e, 1]
         count = 0
         for w in range(signs.shape[1]):
-            count += popcount((signs[a, w] ^ signs[b, w]) & chosen[w])
+            count += popcount(_changed(edges[e, 0], edges[e, 1], w, signs, chosen, zeros))
         offsets[e + 1] = count
 
 
 @njit(**JIT)
-def find_cuts(start, stop, edges, signs, values, chosen, cuts):
-    """Fill `cuts` for a range of edges, sorted along each edge."""
+def find_cuts(start, stop, mesh, signs, zeros, values, bounds, chosen, cuts, unsure):
+    """Fill `cuts` for a range of edges, sorted along each; mark edges whose order is unsure."""
     for e in range(start, stop):
-        k = cuts.offsets[e]
-        if k == cuts.offsets[e + 1]:
+        first = cuts.offsets[e]
+        end = cuts.offsets[e + 1]
+        if first == end:
             continue
-        a = edges[e, 0]
-        b = edges[e, 1]
+        a = mesh.edges[e, 0]
+        b = mesh.edges[e, 1]
+        k = first
         for w in range(signs.shape[1]):
-            changed = (signs[a, w] ^ signs[b, w]) & chosen[w]
+            changed = _changed(a, b, w, signs, chosen, zeros)
             while changed != uint64(0):
                 bit = trailing_zeros(changed)
                 changed &= changed - uint64(1)
@@ -73,12 +91,30 @@ def find_cuts(start, stop, edges, signs, values, chosen, cuts):
                 cuts.params[k] = values[a, h] / (values[a, h] - values[b, h])
                 cuts.edges[k] = e
                 k += 1
-        sort_by_key(cuts.params, cuts.codes, cuts.offsets[e], cuts.offsets[e + 1])
+        sort_by_key(cuts.params, cuts.codes, first, end)
+        dx = mesh.vertices[b, 0] - mesh.vertices[a, 0]
+        dy = mesh.vertices[b, 1] - mesh.vertices[a, 1]
+        length = np.sqrt(dx * dx + dy * dy)
+        reached = -1.0
+        for k in range(first, end):
+            h = cuts.codes[k] >> 1
+            change = abs(values[a, h] - values[b, h])
+            doubt = bounds.reach[h] * mesh.widths[e] + bounds.noise[h]
+            slack = 2.0 * doubt / change + PARAM_ROUNDING if change > 4.0 * doubt else UNBOUNDED
+            cuts.slacks[k] = slack
+            cuts.doubts[k] = doubt
+            cuts.slopes[k] = change / length if length > 0.0 else 0.0
+            if k > first and not cuts.params[k] - slack > reached:
+                unsure[e] = True
+            reached = max(reached, cuts.params[k] + slack)
 
 
 @njit(**JIT)
-def split_edges(start, stop, old, cuts, new):
-    """Write the pieces of old edges, and the vertices between them, into the refined mesh."""
+def split_edges(start, stop, old, cuts, rounding, new):
+    """Write the pieces of old edges, and the vertices between them, into the refined mesh.
+
+    `rounding` bounds the error of computing one coordinate.
+    """
     n_old = old.vertices.shape[0]
     for e in range(start, stop):
         a = old.edges[e, 0]
@@ -87,22 +123,26 @@ def split_edges(start, stop, old, cuts, new):
         y = old.vertices[a, 1]
         dx = old.vertices[b, 0] - x
         dy = old.vertices[b, 1] - y
+        length = np.sqrt(dx * dx + dy * dy)
         piece = e + cuts.offsets[e]
         before = a
         for k in range(cuts.offsets[e], cuts.offsets[e + 1]):
             v = n_old + k
             new.vertices[v, 0] = x + cuts.params[k] * dx
             new.vertices[v, 1] = y + cuts.params[k] * dy
-            _write_edge(new, piece, before, v, old.edge_labels[e])
+            radius = old.widths[e] + length * cuts.slacks[k] + rounding
+            new.radii[v] = min(radius, UNBOUNDED)
+            _write_piece(new, piece, before, v, old, e)
             before = v
             piece += 1
-        _write_edge(new, piece, before, b, old.edge_labels[e])
+        _write_piece(new, piece, before, b, old, e)
 
 
-@njit(**JIT)
-def _write_edge(mesh, edge, origin, target, label):
-    mesh.edges[edge, 0] = origin
-    mesh.edges[edge, 1] = target
-    mesh.edge_faces[edge, 0] = -1
-    mesh.edge_faces[edge, 1] = -1
-    mesh.edge_labels[edge] = label
+@njit(**INLINED)
+def _write_piece(new, piece, origin, target, old, edge):
+    new.edges[piece, 0] = origin
+    new.edges[piece, 1] = target
+    new.edge_faces[piece, 0] = -1
+    new.edge_faces[piece, 1] = -1
+    new.edge_labels[piece] = old.edge_labels[edge]
+    new.widths[piece] = old.widths[edge]

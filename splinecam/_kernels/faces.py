@@ -11,9 +11,11 @@ from numba import njit
 
 from splinecam._kernels.arrays import INLINED, JIT
 from splinecam._kernels.chords import (
+    chord_width,
     count_crossings,
     count_face_cuts,
     list_crossings,
+    measure_chords,
     new_workspace,
     order_crossings,
     pair_chords,
@@ -23,8 +25,11 @@ from splinecam._kernels.chords import (
 
 
 @njit(**JIT)
-def count_faces(start, stop, mesh, cuts, n_hinges, counts):
-    """Fill `counts` (one place to the right of each face) for a range of faces."""
+def count_faces(start, stop, mesh, cuts, n_hinges, special, counts):
+    """Fill `counts` (one place to the right of each face) for a range of faces.
+
+    Faces marked in `special` are left to `splinecam._kernels.special`.
+    """
     most = 0
     for f in range(start, stop):
         most = max(most, count_face_cuts(mesh, cuts, f))
@@ -33,6 +38,8 @@ def count_faces(start, stop, mesh, cuts, n_hinges, counts):
     second = np.empty(most // 2, np.int32)
     open_chords = np.full(n_hinges, -1, np.int32)
     for f in range(start, stop):
+        if special[f]:
+            continue
         n_cuts = read_codes(mesh, cuts, f, codes)
         n_chords = n_cuts >> 1
         n_crossings = 0
@@ -45,18 +52,38 @@ def count_faces(start, stop, mesh, cuts, n_hinges, counts):
         counts.faces[f + 1] = 1 + n_chords + n_crossings
         counts.edges[f + 1] = n_edges
         counts.halfedges[f + 1] = n_sides + n_cuts + 2 * n_edges
+        counts.chords[f + 1] = n_chords
+        counts.entries[f + 1] = 2 * n_crossings
 
 
 @njit(**JIT)
-def build_faces(start, stop, old, cuts, offsets, n_hinges, label, new, chords, with_chords):
+def build_faces(
+    start,
+    stop,
+    old,
+    cuts,
+    offsets,
+    n_hinges,
+    label,
+    rounding,
+    special,
+    unsure,
+    new,
+    chords,
+    with_chords,
+):
     """Write the faces, inner edges and crossings that a range of old faces becomes.
 
     `label` is the global number of hinge 0; `chords` is filled where `with_chords` asks for it.
-    Returns the number of contradictions found: 0 for a sound subdivision.
+    Faces marked in `special` are left out; those whose crossings are too close to be ordered in
+    float64 are marked in `unsure`, and what is written for them is not meant.
+    Returns the number of faces whose loops are not as many as were counted: 0.
     """
     n_wrong = 0
-    work = _workspace_for(start, stop, old, offsets, n_hinges)
+    work = _workspace_for(start, stop, old, offsets, special, n_hinges)
     for f in range(start, stop):
+        if special[f]:
+            continue
         n_chords = _n_chords(offsets, f)
         if n_chords == 0:
             _keep_face(f, old, cuts, offsets, new)
@@ -64,11 +91,15 @@ def build_faces(start, stop, old, cuts, offsets, n_hinges, label, new, chords, w
         n_pieces = _walk(f, old, cuts, work)
         pair_chords(work.codes, 2 * n_chords, work.open_chords, work.first, work.second)
         if n_chords == 1:
-            _split_face(f, n_pieces, old, cuts, offsets, label, new, work)
+            _split_face(f, n_pieces, old, cuts, offsets, label, rounding, new, work)
             if with_chords:
                 _record_lone_chord(f, offsets, work, chords)
             continue
-        n_wrong += _subdivide_face(f, n_chords, n_pieces, old, cuts, offsets, label, new, work)
+        n_unsure, wrong = _subdivide_face(
+            f, n_chords, n_pieces, old, cuts, offsets, label, rounding, new, work
+        )
+        unsure[f] = n_unsure > 0
+        n_wrong += wrong
         if with_chords:
             _record_chords(f, n_chords, old, cuts, offsets, work, chords)
     return n_wrong
@@ -76,16 +107,17 @@ def build_faces(start, stop, old, cuts, offsets, n_hinges, label, new, chords, w
 
 @njit(**INLINED)
 def _n_chords(offsets, face):
-    n_crossings = offsets.crossings[face + 1] - offsets.crossings[face]
-    return offsets.faces[face + 1] - offsets.faces[face] - 1 - n_crossings
+    return offsets.chords[face + 1] - offsets.chords[face]
 
 
 @njit(**INLINED)
-def _workspace_for(start, stop, old, offsets, n_hinges):
+def _workspace_for(start, stop, old, offsets, special, n_hinges):
     n_chords = 1
     n_crossings = 0
     n_pieces = 0
     for f in range(start, stop):
+        if special[f]:
+            continue
         n_sides = old.face_offsets[f + 1] - old.face_offsets[f]
         n_chords = max(n_chords, _n_chords(offsets, f))
         n_crossings = max(n_crossings, offsets.crossings[f + 1] - offsets.crossings[f])
@@ -113,8 +145,9 @@ def _append(new, at, halfedge, face):
 
 
 @njit(**INLINED)
-def _write_edge(new, halfedge, origin, target, label):
+def _write_edge(new, halfedge, origin, target, label, width):
     """Write the edge of a half-edge that runs from `origin` to `target`."""
+    new.widths[halfedge >> 1] = width
     new.edges[halfedge >> 1, halfedge & 1] = origin
     new.edges[halfedge >> 1, 1 - (halfedge & 1)] = target
     new.edge_labels[halfedge >> 1] = label
@@ -168,11 +201,15 @@ def _forward(edge, code):
 
 
 @njit(**INLINED)
-def _split_face(face, n_pieces, old, cuts, offsets, label, new, work):
+def _split_face(face, n_pieces, old, cuts, offsets, label, rounding, new, work):
     """One chord: the walk falls into two faces."""
     code = work.codes[0]
     along = _forward(_first_edge(face, old, cuts, offsets), code)
-    _write_edge(new, along, work.cut_vertices[0], work.cut_vertices[1], label + (code >> 1))
+    p = work.cut_vertices[0]
+    q = work.cut_vertices[1]
+    n_old = old.vertices.shape[0]
+    width = chord_width(p - n_old, q - n_old, cuts.doubts, cuts.slopes, rounding)
+    _write_edge(new, along, p, q, label + (code >> 1), width)
     number = offsets.faces[face]
     at = offsets.halfedges[face]
     a = work.cut_pieces[0]
@@ -190,12 +227,15 @@ def _split_face(face, n_pieces, old, cuts, offsets, label, new, work):
 
 
 @njit(**INLINED)
-def _subdivide_face(face, n_chords, n_pieces, old, cuts, offsets, label, new, work):
+def _subdivide_face(face, n_chords, n_pieces, old, cuts, offsets, label, rounding, new, work):
     """Several chords: link half-edges round every crossing, then trace the loops."""
     first_vertex = _first_crossing(face, old, cuts, offsets)
     n_crossings = list_crossings(work, n_chords)
-    n_wrong = place_crossings(work, n_crossings, new.vertices, first_vertex)
-    order_crossings(work, n_chords)
+    measure_chords(work, n_chords, new.vertices, old.vertices.shape[0], cuts, rounding)
+    n_unsure = place_crossings(
+        work, n_crossings, new.vertices, new.radii, first_vertex, rounding
+    )
+    n_unsure += order_crossings(work, n_chords)
     for piece in range(n_pieces):
         work.successors[piece] = piece + 1
     work.successors[n_pieces - 1] = 0
@@ -203,7 +243,7 @@ def _subdivide_face(face, n_chords, n_pieces, old, cuts, offsets, label, new, wo
     for i in range(n_chords):
         _link_chord(i, n_pieces, first_vertex, first_edge, label, new, work)
     n_halfedges = n_pieces + 2 * (n_chords + 2 * n_crossings)
-    return n_wrong + _trace_loops(face, n_halfedges, offsets, new, work)
+    return n_unsure, _trace_loops(face, n_halfedges, offsets, new, work)
 
 
 @njit(**INLINED)
@@ -229,12 +269,11 @@ def _link_chord(i, n_pieces, first_vertex, first_edge, label, new, work):
         work.halfedges[along + 2 * m] = halfedge
         work.halfedges[along + 2 * m + 1] = halfedge ^ 1
         if m == count:
-            _write_edge(
-                new, halfedge, before, work.cut_vertices[work.second[i]], label + (code >> 1)
-            )
+            end = work.cut_vertices[work.second[i]]
+            _write_edge(new, halfedge, before, end, label + (code >> 1), work.widths[i])
             break
         x = work.crossings[start + m]
-        _write_edge(new, halfedge, before, first_vertex + x, label + (code >> 1))
+        _write_edge(new, halfedge, before, first_vertex + x, label + (code >> 1), work.widths[i])
         before = first_vertex + x
         # The upper chord crosses the lower one from right to left.
         if work.lower[x] == i:
@@ -281,9 +320,8 @@ def _trace_loops(face, n_halfedges, offsets, new, work):
 @njit(**INLINED)
 def _record_lone_chord(face, offsets, work, chords):
     """Note a chord without crossings for the carrying of values."""
-    entry = 2 * offsets.crossings[face]
-    chord = offsets.edges[face] - entry
-    chords.offsets[chord] = entry
+    chord = offsets.chords[face]
+    chords.offsets[chord] = offsets.entries[face]
     chords.ends[chord, 0] = work.cut_vertices[0]
     chords.ends[chord, 1] = work.cut_vertices[1]
 
@@ -291,8 +329,8 @@ def _record_lone_chord(face, offsets, work, chords):
 @njit(**INLINED)
 def _record_chords(face, n_chords, old, cuts, offsets, work, chords):
     """Note chords and their crossings for the carrying of values."""
-    first_entry = 2 * offsets.crossings[face]
-    first_chord = offsets.edges[face] - first_entry
+    first_entry = offsets.entries[face]
+    first_chord = offsets.chords[face]
     first_vertex = _first_crossing(face, old, cuts, offsets)
     for i in range(n_chords):
         chords.ends[first_chord + i, 0] = work.cut_vertices[work.first[i]]

@@ -43,8 +43,12 @@ def measure_faces(start, stop, vertices, edges, offsets, halfedges, areas, perim
 
 
 @njit(**JIT)
-def count_unsound(start, stop, vertices, edges, offsets, halfedges):
-    """How many of a range of faces have no positive area or a loop that is not closed."""
+def count_unsound(start, stop, vertices, edges, offsets, halfedges, rounding):
+    """How many of a range of faces have a loop that is not closed or encloses a negative area.
+
+    `rounding` is the error that a coordinate may have; areas may be wrong by as much times the
+    perimeter.
+    """
     n_unsound = 0
     for f in range(start, stop):
         last = halfedges[offsets[f + 1] - 1]
@@ -52,6 +56,7 @@ def count_unsound(start, stop, vertices, edges, offsets, halfedges):
         x0 = vertices[reached, 0]
         y0 = vertices[reached, 1]
         double_area = 0.0
+        perimeter = 0.0
         closed = True
         for i in range(offsets[f], offsets[f + 1]):
             h = halfedges[i]
@@ -61,5 +66,6 @@ def count_unsound(start, stop, vertices, edges, offsets, halfedges):
             reached = b
             double_area += (vertices[a, 0] - x0) * (vertices[b, 1] - y0)
             double_area -= (vertices[a, 1] - y0) * (vertices[b, 0] - x0)
-        n_unsound += not (closed and double_area > 0.0)
+            perimeter += abs(vertices[b, 0] - vertices[a, 0]) + abs(vertices[b, 1] - vertices[a, 1])
+        n_unsound += not (closed and double_area >= -rounding * (perimeter + rounding))
     return n_unsound

@@ -49,6 +49,11 @@ def pack_set(members: np.ndarray) -> np.ndarray:
     return np.packbits(padded, bitorder="little").view(np.uint64)
 
 
+def unpack_set(words: np.ndarray, n_hinges: int) -> np.ndarray:
+    """Unpack words into a boolean mask over hinges."""
+    return np.unpackbits(words.view(np.uint8), bitorder="little", count=n_hinges).astype(bool)
+
+
 @njit(**JIT)
 def pack_signs(start, stop, values, signs):
     """Set bit h of row v where ``values[v, h] > 0``."""
@@ -64,3 +69,23 @@ def pack_signs(start, stop, values, signs):
                 for b in range(n_hinges - first):
                     word |= uint64(values[v, first + b] > 0.0) << uint64(b)
             signs[v, w] = word
+
+
+@njit(**JIT)
+def count_unsure(start, stop, values, radii, bounds, limits, usual_radius, counts):
+    """Count the hinges of each vertex whose signs rounding leaves open.
+
+    `limits` (H,) are the bounds at `usual_radius`, so that most vertices need one comparison for
+    each hinge; a negative limit takes a hinge out.
+    """
+    n_hinges = values.shape[1]
+    for v in range(start, stop):
+        hits = radii[v] > usual_radius
+        for h in range(n_hinges):
+            hits |= abs(values[v, h]) <= limits[h]
+        counts[v] = 0
+        if hits:
+            for h in range(n_hinges):
+                if limits[h] >= 0.0:
+                    bound = bounds.reach[h] * radii[v] + bounds.noise[h]
+                    counts[v] += not (abs(values[v, h]) > bound)

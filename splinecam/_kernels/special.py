@@ -1,0 +1,505 @@
+"""Subdividing special faces: hinges through corners, several through one point, near coincidences.
+
+Signs at corners are exact here, zero included, and cuts of several hinges at one point are one
+place. A hinge cuts the face if and only if it is positive at one corner and negative at another;
+its zero line then meets the walk round the face at exactly two places. Chords with the same two
+places are one chord of several hinges; two chords cross if and only if their places strictly
+interleave; where rounding leaves the order of crossings open, exact arithmetic has decided it
+before `build_special` runs. The order of half-edges round a place or a node follows from the
+places that they lead to.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, uint64
+
+from splinecam._kernels.arrays import JIT
+from splinecam._kernels.edges import UNBOUNDED
+from splinecam._kernels.words import BITS, popcount, trailing_zeros
+
+
+class SpecialFace(NamedTuple):
+    """A special face before it is cut: its walk, its chords, and where these cross."""
+
+    places: np.ndarray  # (B,) int32: vertices of the refined mesh round the face
+    halfedges: np.ndarray  # (B,) int32: from each place to the next, in the refined mesh
+    first: np.ndarray  # (K,) int32: places that each chord joins, first < second
+    second: np.ndarray  # (K,) int32
+    member_offsets: np.ndarray  # (K + 1,) int32
+    members: np.ndarray  # int32: 2 * hinge + (1 where it is positive from first to second)
+    widths: np.ndarray  # (K,) float64
+    offsets: np.ndarray  # (K + 1,) int32: into the entries of each chord
+    params: np.ndarray  # (2 X,) float64
+    crossings: np.ndarray  # (2 X,) int32
+    unsure: np.ndarray  # (2 X,) bool: maybe not after the entry before it
+    lower: np.ndarray  # (X,) int32: the chords of each crossing
+    upper: np.ndarray  # (X,) int32
+    points: np.ndarray  # (X, 2) float64
+    radii: np.ndarray  # (X,) float64
+
+
+class Nodes(NamedTuple):
+    """Crossings joined to nodes, and the nodes along each chord."""
+
+    of_crossing: np.ndarray  # (X,) int32
+    crossing: np.ndarray  # (M,) int32: one crossing of each node
+    offsets: np.ndarray  # (K + 1,) int32
+    along: np.ndarray  # int32
+
+
+@njit(**JIT)
+def mark_special(start, stop, mesh, zeros, merged, special):
+    """Mark faces with a corner where a hinge vanishes or a side where cuts were merged."""
+    for f in range(start, stop):
+        for i in range(mesh.face_offsets[f], mesh.face_offsets[f + 1]):
+            h = mesh.face_halfedges[i]
+            corner = mesh.edges[h >> 1, h & 1]
+            if zeros.rows.shape[0] > 0 and zeros.rows[corner] >= 0:
+                special[f] = True
+            if merged.shape[0] > 0 and merged[h >> 1]:
+                special[f] = True
+
+
+@njit(**JIT)
+def _strict_sign(v, h, signs, zeros):
+    bit = uint64(h % BITS)
+    if zeros.rows.shape[0] > 0 and zeros.rows[v] >= 0:
+        if (zeros.words[zeros.rows[v], h // BITS] >> bit) & uint64(1):
+            return 0
+    return 1 if (signs[v, h // BITS] >> bit) & uint64(1) else -1
+
+
+@njit(**JIT)
+def describe_special(
+    face,
+    old,
+    cuts,
+    codes,
+    member_offsets,
+    signs,
+    zeros,
+    chosen,
+    points,
+    radii,
+    rounding,
+):
+    """Describe a special face; also return the number of contradictions found, 0.
+
+    `codes` are those of all cuts, merged ones too; cut ``k`` has those from ``member_offsets[k]``
+    on. `points` and `radii` are those of old vertices and cuts.
+    """
+    n_old = old.vertices.shape[0]
+    places, halfedges = _walk_places(face, old, cuts)
+    n_places = places.shape[0]
+    positive, cutting = _cutting_words(places, n_old, signs, zeros, chosen)
+    n_cutting = 0
+    for w in range(cutting.shape[0]):
+        n_cutting += popcount(cutting[w])
+    n_hinges = cutting.shape[0] * BITS
+    opened = np.full(n_hinges, -1, np.int32)
+    keys = np.empty(n_cutting, np.int64)
+    n = 0
+    n_met = 0
+    for place in range(n_places):
+        v = places[place]
+        if v < n_old:
+            if zeros.rows.shape[0] == 0 or zeros.rows[v] < 0:
+                continue
+            for w in range(cutting.shape[0]):
+                word = zeros.words[zeros.rows[v], w] & cutting[w]
+                while word != uint64(0):
+                    h = w * BITS + trailing_zeros(word)
+                    word &= word - uint64(1)
+                    n_met += 1
+                    n = _meet(h, place, n_places, opened, keys, n)
+        else:
+            for m in range(member_offsets[v - n_old], member_offsets[v - n_old + 1]):
+                n_met += 1
+                n = _meet(codes[m] >> 1, place, n_places, opened, keys, n)
+    n_wrong = np.int64(n != n_cutting or n_met != 2 * n_cutting)
+    first, second, offsets, members = _group(keys[: min(n, n_cutting)], n_places, n_hinges)
+    for c in range(first.shape[0]):
+        for m in range(offsets[c], offsets[c + 1]):
+            sign = 0
+            for place in range(first[c] + 1, second[c]):
+                if places[place] < n_old and sign == 0:
+                    sign = _strict_sign(places[place], members[m], signs, zeros)
+            n_wrong += sign == 0
+            members[m] = 2 * members[m] + (sign > 0)
+    crossing = _cross(places, first, second, points, radii, rounding)
+    return SpecialFace(places, halfedges, first, second, offsets, members, *crossing), n_wrong
+
+
+@njit(**JIT)
+def _walk_places(face, old, cuts):
+    n_old = old.vertices.shape[0]
+    count = 0
+    for i in range(old.face_offsets[face], old.face_offsets[face + 1]):
+        e = old.face_halfedges[i] >> 1
+        count += 1 + cuts.offsets[e + 1] - cuts.offsets[e]
+    places = np.empty(count, np.int32)
+    halfedges = np.empty(count, np.int32)
+    n = 0
+    for i in range(old.face_offsets[face], old.face_offsets[face + 1]):
+        side = old.face_halfedges[i] & 1
+        e = old.face_halfedges[i] >> 1
+        start = cuts.offsets[e]
+        stop = cuts.offsets[e + 1]
+        halfedge = 2 * (e + (stop if side else start)) + side
+        places[n] = old.edges[e, side]
+        halfedges[n] = halfedge
+        n += 1
+        for m in range(stop - start):
+            halfedge += -2 if side else 2
+            places[n] = n_old + (stop - 1 - m if side else start + m)
+            halfedges[n] = halfedge
+            n += 1
+    return places, halfedges
+
+
+@njit(**JIT)
+def _cutting_words(places, n_old, signs, zeros, chosen):
+    """Words of the hinges that are positive at a corner, and of those that cut the face."""
+    n_words = chosen.shape[0]
+    positive = np.zeros(n_words, np.uint64)
+    negative = np.zeros(n_words, np.uint64)
+    for v in places:
+        if v >= n_old:
+            continue
+        for w in range(n_words):
+            strict = chosen[w]
+            if zeros.rows.shape[0] > 0 and zeros.rows[v] >= 0:
+                strict &= ~zeros.words[zeros.rows[v], w]
+            positive[w] |= signs[v, w] & strict
+            negative[w] |= ~signs[v, w] & strict
+    return positive, positive & negative
+
+
+@njit(**JIT)
+def _meet(h, place, n_places, opened, keys, n):
+    """Note that the zero line of hinge `h` meets the walk; the second time it is a chord."""
+    if opened[h] < 0:
+        opened[h] = place
+        return n
+    if n < keys.shape[0]:
+        keys[n] = (np.int64(opened[h]) * n_places + place) * opened.shape[0] + h
+    return n + 1
+
+
+@njit(**JIT)
+def _group(keys, n_places, n_hinges):
+    """Chords from the hinges that have the same two places; both in ascending order."""
+    ordered = np.sort(keys)
+    n = ordered.shape[0]
+    first = np.empty(n, np.int32)
+    second = np.empty(n, np.int32)
+    offsets = np.zeros(n + 1, np.int32)
+    members = np.empty(n, np.int32)
+    count = 0
+    for i in range(n):
+        members[i] = ordered[i] % n_hinges
+        ends = ordered[i] // n_hinges
+        if i == 0 or ends != ordered[i - 1] // n_hinges:
+            first[count] = ends // n_places
+            second[count] = ends % n_places
+            count += 1
+        offsets[count] = i + 1
+    return first[:count].copy(), second[:count].copy(), offsets[: count + 1].copy(), members
+
+
+@njit(**JIT)
+def _interleave(first, second, i, j):
+    """Whether chord i crosses the later chord j; a common end is no crossing."""
+    return first[i] < first[j] and first[j] < second[i] and second[i] < second[j]
+
+
+@njit(**JIT)
+def _cross(places, first, second, points, radii, rounding):
+    """Crossings of the chords in float64, with error bounds: the last fields of SpecialFace."""
+    n_chords = first.shape[0]
+    offsets = np.zeros(n_chords + 1, np.int32)
+    n_crossings = 0
+    for j in range(1, n_chords):
+        for i in range(j):
+            if _interleave(first, second, i, j):
+                n_crossings += 1
+                offsets[i + 1] += 1
+                offsets[j + 1] += 1
+    for i in range(n_chords):
+        offsets[i + 1] += offsets[i]
+    cursors = offsets.copy()
+    widths = np.empty(n_chords, np.float64)
+    for i in range(n_chords):
+        widths[i] = max(radii[places[first[i]]], radii[places[second[i]]])
+    lower = np.empty(n_crossings, np.int32)
+    upper = np.empty(n_crossings, np.int32)
+    crossing_points = np.empty((n_crossings, 2), np.float64)
+    crossing_radii = np.empty(n_crossings, np.float64)
+    params = np.empty(2 * n_crossings, np.float64)
+    slacks = np.empty(2 * n_crossings, np.float64)
+    crossings = np.empty(2 * n_crossings, np.int32)
+    x = 0
+    for j in range(1, n_chords):
+        for i in range(j):
+            if not _interleave(first, second, i, j):
+                continue
+            p = points[places[first[i]]]
+            along_i = points[places[second[i]]] - p
+            r = points[places[first[j]]]
+            along_j = points[places[second[j]]] - r
+            t, u, slack = _intersect(p, along_i, r, along_j, widths[i] + widths[j])
+            lower[x] = i
+            upper[x] = j
+            crossing_points[x] = p + t * along_i
+            length_i = max(np.hypot(along_i[0], along_i[1]), rounding)
+            length_j = max(np.hypot(along_j[0], along_j[1]), rounding)
+            spread = max(widths[i], widths[j]) + slack * length_i * length_j
+            crossing_radii[x] = min(UNBOUNDED, spread)
+            params[cursors[i]] = t
+            params[cursors[j]] = u
+            slacks[cursors[i]] = slack * length_j
+            slacks[cursors[j]] = slack * length_i
+            crossings[cursors[i]] = x
+            crossings[cursors[j]] = x
+            cursors[i] += 1
+            cursors[j] += 1
+            x += 1
+    unsure = _sort_entries(offsets, params, slacks, crossings)
+    return (
+        *(widths, offsets, params, crossings, unsure),
+        *(lower, upper, crossing_points, crossing_radii),
+    )
+
+
+@njit(**JIT)
+def _intersect(p, along_i, r, along_j, width):
+    """Parameters on both chords, and the parameters' error over the other chord's length."""
+    turn = along_i[0] * along_j[1] - along_i[1] * along_j[0]
+    longest = max(np.hypot(along_i[0], along_i[1]), np.hypot(along_j[0], along_j[1]))
+    if not turn > 4.0 * width * longest:
+        return 0.5, 0.5, UNBOUNDED
+    wx = r[0] - p[0]
+    wy = r[1] - p[1]
+    t = min(max((wx * along_j[1] - wy * along_j[0]) / turn, 0.0), 1.0)
+    u = min(max((wx * along_i[1] - wy * along_i[0]) / turn, 0.0), 1.0)
+    return t, u, 2.0 * width / turn
+
+
+@njit(**JIT)
+def _sort_entries(offsets, params, slacks, crossings):
+    """Sort the entries along each chord; return which are maybe not after the one before."""
+    unsure = np.zeros(params.shape[0], np.bool_)
+    for i in range(offsets.shape[0] - 1):
+        start = offsets[i]
+        stop = offsets[i + 1]
+        order = np.argsort(params[start:stop])
+        params[start:stop] = params[start:stop][order]
+        slacks[start:stop] = slacks[start:stop][order]
+        crossings[start:stop] = crossings[start:stop][order]
+        reached = -1.0
+        for entry in range(start, stop):
+            if entry > start and not params[entry] - slacks[entry] > reached:
+                unsure[entry] = True
+            reached = max(reached, params[entry] + slacks[entry])
+    return unsure
+
+
+@njit(**JIT)
+def join_nodes(offsets, crossings, tied, n_crossings):
+    """Join crossings that neighbours along a chord, marked in `tied`, share to nodes."""
+    parents = np.arange(n_crossings)
+    for i in range(offsets.shape[0] - 1):
+        for entry in range(offsets[i] + 1, offsets[i + 1]):
+            if tied[entry]:
+                a = _root(parents, crossings[entry - 1])
+                b = _root(parents, crossings[entry])
+                parents[max(a, b)] = min(a, b)
+    of_crossing = np.empty(n_crossings, np.int32)
+    crossing = np.empty(n_crossings, np.int32)
+    n_nodes = 0
+    for x in range(n_crossings):
+        root = _root(parents, x)
+        if root == x:
+            of_crossing[x] = n_nodes
+            crossing[n_nodes] = x
+            n_nodes += 1
+        else:
+            of_crossing[x] = of_crossing[root]
+    along_offsets = np.zeros(offsets.shape[0], np.int32)
+    along = np.empty(crossings.shape[0], np.int32)
+    n = 0
+    for i in range(offsets.shape[0] - 1):
+        before = -1
+        for entry in range(offsets[i], offsets[i + 1]):
+            node = of_crossing[crossings[entry]]
+            if node != before:
+                along[n] = node
+                n += 1
+            before = node
+        along_offsets[i + 1] = n
+    return Nodes(of_crossing, crossing[:n_nodes].copy(), along_offsets, along[:n].copy())
+
+
+@njit(**JIT)
+def _root(parents, x):
+    while parents[x] != x:
+        x = parents[x]
+    return x
+
+
+@njit(**JIT)
+def build_special(face, special, nodes, old, cuts, offsets, label, new):
+    """Write the faces, inner edges and nodes that a special face becomes.
+
+    Returns the number of contradictions found: 0.
+    """
+    n_places = special.places.shape[0]
+    n_chords = special.first.shape[0]
+    n_edges = n_chords + nodes.along.shape[0]
+    first_vertex = old.vertices.shape[0] + cuts.codes.shape[0] + offsets.crossings[face]
+    first_edge = old.edges.shape[0] + cuts.codes.shape[0] + offsets.edges[face]
+    for m in range(nodes.crossing.shape[0]):
+        new.vertices[first_vertex + m] = special.points[nodes.crossing[m]]
+        new.radii[first_vertex + m] = special.radii[nodes.crossing[m]]
+    halfedges = np.empty(n_places + 2 * n_edges, np.int32)
+    halfedges[:n_places] = special.halfedges
+    # One row for each half-edge that leaves a place or a node: where from, whereto (the place that
+    # its chord reaches in the end, counted from there on), which, and its opposite.
+    leaving = np.empty((2 * n_places + 2 * n_edges, 4), np.int64)
+    n = 0
+    for place in range(n_places):
+        leaving[n] = (place, 0, place, -1)
+        leaving[n + 1] = (place, n_places, -1, (place - 1) % n_places)
+        n += 2
+    part = 0
+    for i in range(n_chords):
+        a = special.first[i]
+        b = special.second[i]
+        code = special.members[special.member_offsets[i]]
+        start = nodes.offsets[i]
+        stop = nodes.offsets[i + 1]
+        width = special.widths[i]
+        for m in range(start, stop):
+            width = max(width, special.radii[nodes.crossing[nodes.along[m]]])
+        origin = np.int64(a)
+        origin_vertex = special.places[a]
+        for m in range(start, stop + 1):
+            if m < stop:
+                target = np.int64(n_places + nodes.along[m])
+                target_vertex = first_vertex + nodes.along[m]
+            else:
+                target = np.int64(b)
+                target_vertex = special.places[b]
+            along = 2 * (first_edge + part) + (code & 1)
+            new.edges[along >> 1, along & 1] = origin_vertex
+            new.edges[along >> 1, 1 - (along & 1)] = target_vertex
+            new.edge_labels[along >> 1] = label + (code >> 1)
+            new.widths[along >> 1] = width
+            forward = n_places + 2 * part
+            halfedges[forward] = along
+            halfedges[forward + 1] = along ^ 1
+            leaving[n] = (origin, _turn(origin, b, n_places), forward, forward + 1)
+            leaving[n + 1] = (target, _turn(target, a, n_places), forward + 1, forward)
+            n += 2
+            part += 1
+            origin = target
+            origin_vertex = target_vertex
+    successors = _follow(leaving, n_places)
+    return _trace(face, halfedges, successors, offsets, new)
+
+
+@njit(**JIT)
+def _turn(origin, destination, n_places):
+    """Order, counter-clockwise, of the half-edge from a place or node towards a place."""
+    if origin < n_places:
+        return (destination - origin) % n_places
+    return destination
+
+
+@njit(**JIT)
+def _follow(leaving, n_places):
+    """Which half-edge follows each round the face on its left."""
+    count = leaving.shape[0]
+    base = n_places + 1
+    order = np.argsort(leaving[:, 0] * base + leaving[:, 1])
+    successors = np.full(count, -1, np.int32)
+    start = 0
+    while start < count:
+        origin = leaving[order[start], 0]
+        stop = start
+        while stop < count and leaving[order[stop], 0] == origin:
+            stop += 1
+        for m in range(start, stop):
+            arriving = leaving[order[m], 3]
+            if origin < n_places:
+                # Between the two sides at a place lies the outside: nothing goes round there.
+                if m > start:
+                    successors[arriving] = leaving[order[m - 1], 2]
+            else:
+                successors[arriving] = leaving[order[m - 1 if m > start else stop - 1], 2]
+        start = stop
+    return successors
+
+
+@njit(**JIT)
+def _trace(face, halfedges, successors, offsets, new):
+    number = offsets.faces[face]
+    end = offsets.faces[face + 1]
+    at = offsets.halfedges[face]
+    for seed in range(halfedges.shape[0]):
+        if successors[seed] < 0:
+            continue
+        if number == end:
+            return 1
+        h = np.int64(seed)
+        while successors[h] >= 0:
+            new.face_halfedges[at] = halfedges[h]
+            new.edge_faces[halfedges[h] >> 1, halfedges[h] & 1] = number
+            at += 1
+            following = successors[h]
+            successors[h] = -1
+            h = np.int64(following)
+        number += 1
+        new.face_offsets[number] = at
+    return np.int64(number != end or at != offsets.halfedges[face + 1])
+
+
+@njit(**JIT)
+def record_special(face, special, nodes, old, cuts, offsets, chords):
+    """Note chords and their crossings for the carrying of values.
+
+    An entry for every hinge of every chord that crosses; the first chord of a node speaks for it.
+    """
+    first_vertex = old.vertices.shape[0] + cuts.codes.shape[0] + offsets.crossings[face]
+    chord = offsets.chords[face]
+    at = offsets.entries[face]
+    spoken = np.zeros(nodes.crossing.shape[0], np.bool_)
+    for i in range(special.first.shape[0]):
+        chords.ends[chord + i, 0] = special.places[special.first[i]]
+        chords.ends[chord + i, 1] = special.places[special.second[i]]
+        chords.offsets[chord + i] = at
+        for entry in range(special.offsets[i], special.offsets[i + 1]):
+            x = special.crossings[entry]
+            node = nodes.of_crossing[x]
+            other = special.upper[x] if special.lower[x] == i else special.lower[x]
+            for m in range(special.member_offsets[other], special.member_offsets[other + 1]):
+                chords.params[at] = special.params[entry]
+                chords.hinges[at] = special.members[m] >> 1
+                chords.vertices[at] = -1
+                if not spoken[node]:
+                    chords.vertices[at] = first_vertex + node
+                    spoken[node] = True
+                at += 1
+
+
+@njit(**JIT)
+def count_entries(special):
+    """How many entries `record_special` writes."""
+    count = 0
+    for x in range(special.lower.shape[0]):
+        for chord in (special.lower[x], special.upper[x]):
+            count += special.member_offsets[chord + 1] - special.member_offsets[chord]
+    return count

@@ -1,0 +1,70 @@
+"""How far float64 values of hinges may be from the true ones, layer by layer.
+
+Let p be the point of the plane that a stored vertex stands for, and q where it is stored. The value
+that the engine has for hinge h there is within ``reach[h] |p - q| + noise[h]`` of the true value at
+p. `reach` is a Lipschitz constant: the norm of the hinge's row times the spectral norms (bounded
+from above) of all layers before. `noise` grows from layer to layer by the same factors, from the
+rounding of coefficients and of the sums and interpolations that make the values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from splinecam._kernels.arrays import Bounds
+from splinecam.planar import Layer, PlanarNetwork
+
+UNIT_ROUNDOFF = 2.0**-53
+
+OPERATIONS = 16
+"""Roundings, per term of a sum, that a value is given: products, sums and interpolations."""
+
+SAFETY = 1 + 1e-9
+"""Covers the rounding of the bounds themselves."""
+
+
+def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
+    """Bounds of each layer's hinges on a polygon (n, 2)."""
+    bounds = []
+    lipschitz, noise = 1.0, 0.0
+    size = float(np.linalg.norm(np.abs(polygon).max(axis=0)))
+    for layer in network.layers:
+        norms = np.linalg.norm(layer.weight, axis=1) * SAFETY
+        rounding = UNIT_ROUNDOFF * OPERATIONS * (layer.weight.shape[1] + 8)
+        largest = norms * size + np.abs(layer.bias)
+        unit_noise = norms * noise + rounding * largest
+        unit_noise += layer.weight_errors * (size + noise) + layer.bias_errors
+        hinge_noise = unit_noise[:, None] + rounding * np.abs(layer.breakpoints)
+        hinge_reach = np.repeat(norms * lipschitz, layer.n_breakpoints)
+        bounds.append(Bounds(hinge_reach * SAFETY, hinge_noise.ravel() * SAFETY))
+        steepest = float(np.abs(layer.slopes).max())
+        norm = (spectral_bound(layer.weight) + float(np.linalg.norm(layer.weight_errors))) * SAFETY
+        offset = float(np.linalg.norm(layer.bias)) + _offset_at_zero(layer)
+        lipschitz *= norm * steepest
+        noise = float(np.linalg.norm(unit_noise)) * steepest * SAFETY
+        size = (norm * size * steepest + offset * max(steepest, 1.0)) * SAFETY
+    return bounds
+
+
+def _offset_at_zero(layer: Layer) -> float:
+    """Norm of the activations where all pre-activations vanish, at most."""
+    anchors = np.abs(layer.anchors) + np.abs(layer.slopes).max(axis=1) * np.abs(
+        layer.breakpoints
+    ).max(axis=1)
+    return float(np.linalg.norm(np.broadcast_to(anchors, layer.n_units)))
+
+
+def spectral_bound(matrix: np.ndarray) -> float:
+    """An upper bound of the largest singular value, a few percent above it.
+
+    For the symmetric G = M Mᵀ (or Mᵀ M) it is ‖G⁴‖_F^(1/8): the eighth root of the sum of all
+    sixteenth powers of singular values, under a second root.
+    """
+    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    scale = float(np.abs(gram).max(initial=0.0))
+    if scale == 0:
+        return 0.0
+    square = (gram / scale) @ (gram / scale)
+    second = float(np.abs(square).max())
+    fourth = (square / second) @ (square / second)
+    return float(np.linalg.norm(fourth)) ** 0.125 * second**0.25 * scale**0.5 * SAFETY

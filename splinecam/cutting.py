@@ -1,0 +1,380 @@
+"""Refining a mesh by the zero lines of hinges.
+
+Signs at vertices and orders along lines are the only decisions. Float64 takes them where error
+bounds allow it; a `Resolver` takes the others exactly, before any face looks. Faces where a hinge
+vanishes at a corner, hinges share a cut, or crossings are too close are *special*: they are
+described one by one and subdivided by `splinecam._kernels.special`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from splinecam._kernels.arrays import Bounds, Cuts, FaceOffsets, Mesh, Zeros
+from splinecam._kernels.chords import BAD
+from splinecam._kernels.edges import count_cuts, find_cuts, split_edges
+from splinecam._kernels.faces import build_faces, count_faces
+from splinecam._kernels.refine import (
+    accumulate_counts,
+    count_faces_serially,
+    empty_chords,
+    empty_cuts,
+    empty_mesh,
+    find_cuts_serially,
+    refine_serially,
+    zero_counts,
+)
+from splinecam._kernels.special import (
+    Nodes,
+    SpecialFace,
+    build_special,
+    count_entries,
+    describe_special,
+    join_nodes,
+    mark_special,
+    record_special,
+)
+from splinecam._kernels.traversal import vanishing_edges
+from splinecam._kernels.words import count_unsure, pack_signs, unpack_set
+from splinecam._workers import Workers
+from splinecam.errors import InvariantError
+from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared
+from splinecam.resolve import Resolver
+
+SMALL = 4096
+"""Meshes with fewer edges, or refinements with fewer half-edges, are not worth several threads."""
+
+EDGE_GRAIN = 8192
+"""Least number of edges that is worth a range of its own."""
+
+USUAL = 2.0**16
+"""Vertices whose radius is more roundings than this are compared hinge by hinge, for speed."""
+
+
+
+class Cutter:
+    """Refines one mesh by chosen hinges.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    shared : Shared
+        Of its edges.
+    values : ndarray
+        (V, hinges) float64: the hinges' values at the vertices. Those that turn out unsure are
+        replaced by exact ones.
+    bounds : Bounds
+        Of the values' errors.
+    chosen : ndarray
+        (words,) uint64: the hinges that may cut.
+    label : int
+        The label of hinge 0; new edges are labelled with their hinge.
+    rounding : float
+        Error of computing one coordinate at most.
+    resolver : callable
+        Makes the `Resolver`, if one is needed.
+    workers : Workers
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        shared: Shared,
+        values: np.ndarray,
+        bounds: Bounds,
+        chosen: np.ndarray,
+        label: int,
+        rounding: float,
+        resolver: Callable[[], Resolver],
+        workers: Workers,
+    ):
+        self._mesh = mesh
+        self._shared = shared
+        self._values = values
+        self._bounds = bounds
+        self._chosen = chosen
+        self._label = label
+        self._rounding = rounding
+        self._make_resolver = resolver
+        self._workers = workers
+        self._signs, self._zeros = self._decide_signs()
+        self._raw_cuts, unsure = self._find_cuts()
+        self._cuts, self._targets, self._special = self._order_cuts(unsure)
+        self._described: dict[int, tuple[SpecialFace, Nodes]] = {}
+        self._offsets = self._count_faces()
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return self._make_resolver()
+
+    @property
+    def n_faces(self) -> int:
+        """Faces of the refined mesh."""
+        return int(self._offsets.faces[-1])
+
+    @property
+    def root_signs(self) -> np.ndarray:
+        """Which hinges are positive on the face left of edge 0 at its origin, (hinges,) bool."""
+        mesh, n_hinges = self._mesh, self._values.shape[1]
+        positive = unpack_set(self._signs[0], n_hinges)
+        if len(self._zeros.rows) == 0 or self._zeros.rows[0] < 0:
+            return positive
+        # A hinge that vanishes there has, next to edge 0, the sign of the first corner where it
+        # does not.
+        root = mesh.edge_faces[0, 0]
+        loop = mesh.face_halfedges[mesh.face_offsets[root] : mesh.face_offsets[root + 1]]
+        corners = mesh.edges[loop >> 1, loop & 1]
+        start = int(np.flatnonzero(corners == 0)[0])
+        undecided = unpack_set(self._zeros.words[self._zeros.rows[0]], n_hinges)
+        for corner in np.roll(corners, -start)[1:].tolist():
+            signs = unpack_set(self._signs[corner], n_hinges)
+            row = self._zeros.rows[corner]
+            zero = unpack_set(self._zeros.words[row], n_hinges) if row >= 0 else ~undecided & False
+            positive = np.where(undecided & ~zero, signs, positive)
+            undecided &= zero
+        return positive & ~undecided
+
+    def refine(self, *, with_chords: bool) -> Refinement:
+        """Cut the mesh; `with_chords` tells whether values are to be carried afterwards.
+
+        Raises
+        ------
+        InvariantError
+            If the result contradicts itself, which should not happen.
+        """
+        while True:
+            new, chords, unsure = self._build(with_chords=with_chords)
+            if not unsure.any():
+                break
+            self._special |= unsure
+            self._offsets = self._count_faces()
+        beside: list[tuple[int, int]] = []
+        for face, (special, nodes) in self._described.items():
+            arguments = (face, special, nodes, self._mesh, self._cuts, self._offsets)
+            if build_special(*arguments, self._label, new):
+                raise InvariantError(f"face {face} cannot be subdivided: its chords contradict")
+            if with_chords:
+                record_special(*arguments, chords)
+            beside += self._members_beside(face, special, nodes)
+        shared = self._share(beside)
+        return Refinement(new, shared, self._raw_cuts, self._targets, self._cuts, chords)
+
+    # -- signs --------------------------------------------------------------------------------
+
+    def _decide_signs(self) -> tuple[np.ndarray, Zeros]:
+        values, bounds, mesh = self._values, self._bounds, self._mesh
+        n_vertices, n_hinges = values.shape
+        signs = np.empty((n_vertices, len(self._chosen)), np.uint64)
+        counts = np.empty(n_vertices, np.int32)
+        usual_radius = USUAL * self._rounding
+        limits = bounds.reach * usual_radius + bounds.noise
+        limits[~unpack_set(self._chosen, n_hinges)] = -1.0
+        grain = VALUE_GRAIN // n_hinges + 1
+        self._workers.run(pack_signs, n_vertices, values, signs, grain=grain)
+        self._workers.run(
+            count_unsure,
+            n_vertices,
+            *(values, mesh.radii, bounds, limits, usual_radius, counts),
+            grain=grain,
+        )
+        vertices = np.flatnonzero(counts)
+        if not len(vertices):
+            return signs, Zeros(np.empty(0, np.int32), np.empty((0, len(self._chosen)), np.uint64))
+        near = values[vertices]
+        radii = mesh.radii[vertices, None]
+        unsure = ~(np.abs(near) > bounds.reach * radii + bounds.noise) & (limits >= 0)
+        hinges = [np.flatnonzero(row).tolist() for row in unsure]
+        return signs, self._resolver.decide_signs(vertices, values, signs, hinges)
+
+    # -- cuts ---------------------------------------------------------------------------------
+
+    def _find_cuts(self) -> tuple[Cuts, np.ndarray]:
+        """Cuts, and which edges have some that are too close to be ordered."""
+        mesh, n_edges = self._mesh, len(self._mesh.edges)
+        arguments = (mesh, self._signs, self._zeros, self._values, self._bounds, self._chosen)
+        if n_edges < SMALL:
+            return find_cuts_serially(*arguments)
+        offsets = np.zeros(n_edges + 1, np.int64)
+        counted = (mesh.edges, self._signs, self._zeros, self._chosen, offsets)
+        self._workers.run(count_cuts, n_edges, *counted, grain=EDGE_GRAIN)
+        cuts = empty_cuts(offsets)
+        unsure = np.zeros(n_edges, bool)
+        self._workers.run(find_cuts, n_edges, *arguments, cuts, unsure, grain=EDGE_GRAIN)
+        return cuts, unsure
+
+    def _order_cuts(self, unsure: np.ndarray) -> tuple[Cuts, np.ndarray, np.ndarray]:
+        """Order close cuts exactly and join those at one point; mark faces that are special."""
+        mesh, raw = self._mesh, self._raw_cuts
+        edges = np.flatnonzero(unsure)
+        joined = np.zeros(len(raw.codes), bool)
+        if len(edges):
+            self._resolver.gather_edges(edges)
+            for edge in edges.tolist():
+                start, stop = raw.offsets[edge], raw.offsets[edge + 1]
+                joined[start:stop] = self._resolver.order_cuts(edge, raw, self._rounding)
+        special = np.zeros(len(mesh.face_offsets) - 1, bool)
+        merged = np.zeros(0, bool)
+        cuts, targets = raw, np.empty(0, np.int64)
+        if joined.any():
+            merged = np.zeros(len(mesh.edges), bool)
+            merged[raw.edges[joined]] = True
+            kept = ~joined
+            targets = np.cumsum(kept) - 1
+            offsets = np.concatenate([[0], np.cumsum(kept)])[raw.offsets]
+            cuts = Cuts(offsets, *(array[kept] for array in raw[1:]))
+        if len(self._zeros.rows) or len(merged):
+            mark_special(0, len(special), mesh, self._zeros, merged, special)
+        return cuts, targets, special
+
+    # -- faces --------------------------------------------------------------------------------
+
+    def _count_faces(self) -> FaceOffsets:
+        mesh, n_hinges, special = self._mesh, self._values.shape[1], self._special
+        if len(mesh.edges) < SMALL:
+            counts = count_faces_serially(mesh, self._cuts, n_hinges, special)
+        else:
+            counts = zero_counts(len(special))
+            self._workers.run_balanced(
+                count_faces,
+                mesh.face_offsets,
+                *(mesh, self._cuts, n_hinges, special, counts),
+                grain=FACE_GRAIN,
+            )
+        if special.any():
+            self._describe()
+            for face, (description, nodes) in self._described.items():
+                n_chords, n_nodes = len(description.first), len(nodes.crossing)
+                n_edges = n_chords + len(nodes.along)
+                counts.crossings[face + 1] = n_nodes
+                counts.faces[face + 1] = 1 + n_edges - n_nodes
+                counts.edges[face + 1] = n_edges
+                counts.halfedges[face + 1] = len(description.places) + 2 * n_edges
+                counts.chords[face + 1] = n_chords
+                counts.entries[face + 1] = count_entries(description)
+        accumulate_counts(counts)
+        return counts
+
+    def _describe(self) -> None:
+        """Describe special faces that have no description yet."""
+        faces = [f for f in np.flatnonzero(self._special).tolist() if f not in self._described]
+        points, radii = self._placed
+        worst = BAD * self._rounding
+        close = set()
+        for face in faces:
+            description, n_wrong = describe_special(
+                face,
+                *(self._mesh, self._cuts, self._raw_cuts.codes, self._member_offsets),
+                *(self._signs, self._zeros, self._chosen, points, radii, self._rounding),
+            )
+            if n_wrong:
+                raise InvariantError(f"face {face}: a hinge does not meet it in two places")
+            self._described[face] = (description, None)
+            if description.unsure.any() or (description.radii > worst).any():
+                close.add(face)
+        if close:
+            self._resolver.gather_faces(np.array(sorted(close)))
+        for face in faces:
+            description, _ = self._described[face]
+            tied = np.zeros(len(description.params), bool)
+            if face in close:
+                self._resolver.place_crossings(face, description, points, worst, self._rounding)
+                tied = self._resolver.order_crossings(face, description)
+            n_crossings = len(description.lower)
+            nodes = join_nodes(description.offsets, description.crossings, tied, n_crossings)
+            self._described[face] = (description, nodes)
+
+    @cached_property
+    def _placed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and radii of old vertices and cuts."""
+        mesh, cuts = self._mesh, self._cuts
+        ends = mesh.vertices[mesh.edges[cuts.edges]]
+        along = ends[:, 1] - ends[:, 0]
+        points = ends[:, 0] + cuts.params[:, None] * along
+        lengths = np.hypot(along[:, 0], along[:, 1])
+        radii = mesh.widths[cuts.edges] + lengths * cuts.slacks + self._rounding
+        return np.concatenate([mesh.vertices, points]), np.concatenate([mesh.radii, radii])
+
+    @cached_property
+    def _member_offsets(self) -> np.ndarray:
+        """Where the raw cuts of each cut begin."""
+        n_raw = len(self._raw_cuts.codes)
+        if not len(self._targets):
+            return np.arange(n_raw + 1)
+        return np.searchsorted(self._targets, np.arange(len(self._cuts.codes) + 1))
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _build(self, *, with_chords: bool) -> tuple[Mesh, object, np.ndarray]:
+        """All but the special faces; and which others turn out to be special."""
+        mesh, cuts, offsets = self._mesh, self._cuts, self._offsets
+        unsure = np.zeros(len(self._special), bool)
+        sizes = (self._values.shape[1], self._label, self._rounding)
+        if offsets.halfedges[-1] < SMALL:
+            new, chords, n_wrong = refine_serially(
+                mesh, cuts, offsets, *sizes, self._special, unsure, with_chords
+            )
+        else:
+            new = empty_mesh(mesh, cuts, offsets)
+            chords = empty_chords(offsets, with_chords)
+            pieces = (mesh, cuts, self._rounding, new)
+            self._workers.run(split_edges, len(mesh.edges), *pieces, grain=EDGE_GRAIN)
+            arguments = (*sizes, self._special, unsure, new, chords, with_chords)
+            n_wrong = sum(
+                self._workers.run_balanced(
+                    build_faces,
+                    offsets.halfedges,
+                    *(mesh, cuts, offsets, *arguments),
+                    grain=FACE_GRAIN,
+                )
+            )
+        if n_wrong and not unsure.any():
+            raise InvariantError(f"{n_wrong} faces do not close up")
+        return new, chords, unsure
+
+    def _members_beside(
+        self, face: int, special: SpecialFace, nodes: Nodes
+    ) -> list[tuple[int, int]]:
+        """New edges of a special face and the codes of hinges that they share."""
+        first = len(self._mesh.edges) + len(self._cuts.codes) + int(self._offsets.edges[face])
+        beside = []
+        for i in np.flatnonzero(np.diff(special.member_offsets) > 1).tolist():
+            start, stop = special.member_offsets[i : i + 2].tolist()
+            leading = int(special.members[start]) & 1
+            edges = range(first + i + int(nodes.offsets[i]), first + i + 1 + int(nodes.offsets[i + 1]))
+            for code in special.members[start + 1 : stop].tolist():
+                shared = 2 * (self._label + (code >> 1)) + ((code & 1) ^ leading)
+                beside += [(edge, shared) for edge in edges]
+        return beside
+
+    def _share(self, beside: list[tuple[int, int]]) -> Shared:
+        """What the refined mesh's edges share: old edges pass theirs on to all pieces."""
+        edges, codes = self._shared
+        if len(self._zeros.rows):
+            more_edges, more_codes = self._vanishing()
+            edges = np.concatenate([edges, more_edges])
+            codes = np.concatenate([codes, more_codes])
+        offsets = self._cuts.offsets
+        counts = offsets[edges + 1] - offsets[edges] + 1
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        pieces = np.repeat(edges + offsets[edges], counts) + within
+        new = np.array(beside, np.int64).reshape(-1, 2)
+        edges = np.concatenate([pieces, new[:, 0]])
+        codes = np.concatenate([np.repeat(codes, counts), new[:, 1]])
+        order = np.lexsort([codes, edges])
+        return Shared(edges[order], codes[order])
+
+    def _vanishing(self) -> tuple[np.ndarray, np.ndarray]:
+        """Old edges along which hinges vanish, with the hinges' codes."""
+        room = 1024
+        while True:
+            edges, codes = np.empty(room, np.int64), np.empty(room, np.int64)
+            found = vanishing_edges(self._mesh, self._signs, self._zeros, edges, codes)
+            if found <= room:
+                break
+            room = found
+        codes = codes[:found]
+        allowed = unpack_set(self._chosen, 64 * len(self._chosen))[codes >> 1]
+        return edges[:found][allowed], codes[allowed] + 2 * self._label
