@@ -101,6 +101,8 @@ class ActivationWatch(TorchFunctionMode):
 
     def __init__(self, model: nn.Module, layers: Layers | None, device: torch.device) -> None:
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise InvalidModelError(f"model has to be an nn.Module, got {type(model).__name__}")
         self._replica = Replica(model)
         self._replica.root.to(device)
         self._layers, self._unseen = layers, set(layers or ())
@@ -116,10 +118,10 @@ class ActivationWatch(TorchFunctionMode):
         self._shape, self._changes, self._running = tuple(inputs.shape[:2]), [], []
         with _no_randomness(inputs.device), self:
             self._run(inputs.flatten(0, 1))
-        if self._unseen:
+        for entry in self._unseen:
             raise InvalidArgumentError(
-                f"layers holds {self._unseen.pop()!r}, which is no module of the model's forward "
-                "pass that is, or calls, an activation function"
+                f"layers holds {entry!r}, which is no module of the model's forward pass that is, "
+                "or calls, an activation function"
             )
         if not self._changes:
             raise UnsupportedLayerError(

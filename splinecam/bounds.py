@@ -23,6 +23,12 @@ SAFETY = 1 + 1e-9
 """Covers the rounding of the bounds themselves."""
 
 
+def coordinate_rounding(polygon: np.ndarray) -> float:
+    """Error of computing one coordinate in a polygon (n, 2): roundings of its largest numbers."""
+    extent = np.linalg.norm(np.ptp(polygon, axis=0))
+    return float(16 * UNIT_ROUNDOFF * (extent + np.linalg.norm(np.abs(polygon).max(axis=0))))
+
+
 def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
     """Bounds of each layer's hinges on a polygon (n, 2)."""
     bounds = []

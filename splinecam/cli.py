@@ -12,12 +12,15 @@ import numpy as np
 from torch import nn
 
 from splinecam._loading import load_model, load_points
-from splinecam.boundary import decision_boundary
+from splinecam.boundary import DecisionBoundary, decision_boundary
 from splinecam.demo import train_digit_classifier
 from splinecam.engine import compute_partition
 from splinecam.errors import SplineCamError
 from splinecam.report import summarise
 from splinecam.slices import Slice
+
+MAGNIFICATION = 5
+"""Of the picture round the decision boundary."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,7 +128,7 @@ def _run(
 ) -> None:
     """Partition, summarise, draw and save."""
     # matplotlib takes a second to import; commands that fail before drawing need not wait for it.
-    from splinecam.plotting.overview import save_figures
+    from splinecam.plotting.overview import draw_overview, save_figure
 
     _load_kernels()
     start = time.perf_counter()
@@ -137,8 +140,23 @@ def _run(
     print(summarise(boundary, seconds))
     folder.mkdir(parents=True, exist_ok=True)
     partition.save(folder / "partition.npz")
-    paths = [folder / "partition.npz", *save_figures(boundary, folder, images=images)]
+    paths = [folder / "partition.npz"]
+    paths += save_figure(draw_overview(boundary, images=images), folder, "partition")
+    close = compute_partition(model, _around_boundary(boundary), device=device)
+    paths += save_figure(draw_overview(decision_boundary(close)), folder, "boundary")
     print("\n".join(["", "written:", *(f"  {path}" for path in paths)]))
+
+
+def _around_boundary(boundary: DecisionBoundary) -> Slice:
+    """A small square round the point of the boundary that is nearest to the slice's middle."""
+    slice_ = boundary.partition.slice
+    middle = (slice_.anchors if len(slice_.anchors) else slice_.polygon).mean(axis=0)
+    candidates = boundary.segments.mean(axis=1)
+    if len(candidates):
+        middle = candidates[np.linalg.norm(candidates - middle, axis=1).argmin()]
+    half = np.ptp(slice_.polygon, axis=0).max() / (2 * MAGNIFICATION)
+    x, y = middle.tolist()
+    return slice_.with_box((x - half, x + half), (y - half, y + half))
 
 
 def _load_kernels() -> None:

@@ -23,6 +23,12 @@ from splinecam.windows import checked_radius
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+BATCH_INPUTS = 2**11
+"""Inputs that are evaluated at a time, if they are small."""
+
+BATCH_ENTRIES = 2**20
+"""Entries of all inputs that are evaluated at a time, if they are large."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalComplexity:
@@ -73,7 +79,7 @@ def local_complexity(
     seed: int = 0,
     layers: Layers | None = None,
     device: str | torch.device | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
 ) -> LocalComplexity:
     """Count the units that change sign around points of the input space, whatever the model.
 
@@ -112,10 +118,10 @@ def local_complexity(
         argument counts. Default: all calls of the functions above.
     device : str or torch.device, optional
         Where the model is evaluated, in float64. Default: the CPU.
-    batch_size : int
-        How many points, each with its 2 P corners, are evaluated at a time. But for rounding in
-        the model's own arithmetic, which can tell where a pre-activation is zero to 1e-16, the
-        result does not depend on it.
+    batch_size : int, optional
+        How many points, each with its 2 P corners, are evaluated at a time. Default: as many as
+        make about 2,000 inputs or a million entries of inputs. The result depends on it only where
+        the rounding of a matrix product decides on which side of a breakpoint a pre-activation is.
 
     Returns
     -------
@@ -150,10 +156,13 @@ def local_complexity(
             f"points has shape {x.shape}; accepted: (n, *input_shape) with n >= 1"
         )
     shape = x.shape[1:]
-    _check_integer("n_directions", n_directions, 1, math.prod(shape))
+    dim = math.prod(shape)
+    _check_integer("n_directions", n_directions, 1, dim)
     _check_integer("seed", seed, 0)
+    if batch_size is None:
+        batch_size = max(1, min(BATCH_INPUTS, BATCH_ENTRIES // dim) // (2 * n_directions))
     _check_integer("batch_size", batch_size, 1)
-    frame = _orthonormal_frame(math.prod(shape), n_directions, seed)
+    frame = _orthonormal_frame(dim, n_directions, seed)
     steps = checked_radius(radius) * np.concatenate([frame, -frame]).reshape(-1, *shape)
     where = torch.device(device or "cpu")
     with torch.inference_mode(False), torch.no_grad():
@@ -186,7 +195,7 @@ def _orthonormal_frame(dim: int, n_directions: int, seed: int) -> Floats:
 def _checked_layers(layers: Any) -> Layers | None:
     if layers is None:
         return None
-    entries = () if isinstance(layers, str | type) else tuple(layers)
+    entries = tuple(layers) if isinstance(layers, list | tuple) else ()
     for entry in entries:
         if not isinstance(entry, str) and not (
             isinstance(entry, type) and issubclass(entry, nn.Module)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from splinecam._kernels.words import pack_set, whole_set
 from splinecam._workers import Workers
-from splinecam.bounds import network_bounds
+from splinecam.bounds import coordinate_rounding, network_bounds
 from splinecam.convert import convert
 from splinecam.cutting import Cutter
 from splinecam.errors import InvalidArgumentError, RegionLimitError
@@ -27,7 +27,7 @@ from splinecam.planar import Layer
 from splinecam.program import Program
 from splinecam.propagate import propagate
 from splinecam.resolve import Resolver
-from splinecam.restrict import UNIT_ROUNDOFF, restrict
+from splinecam.restrict import restrict
 from splinecam.slices import Slice
 
 FIRST_BATCH = 32
@@ -83,7 +83,7 @@ def compute_partition(
     RegionLimitError
         If there are more than `max_regions` regions; it carries the part that was finished.
     InvariantError
-        If the network is degenerate on this slice, so that float64 cannot order its boundaries.
+        If the result contradicts itself, which would be a defect of splinecam.
 
     Examples
     --------
@@ -147,6 +147,7 @@ class _Engine:
         self._device = device
         self._workers = workers
         self._bounds = network_bounds(self._network, slice_.polygon)
+        self._rounding = coordinate_rounding(slice_.polygon)
         self._mesh = polygon_mesh(slice_.polygon)
         self._shared = NOTHING_SHARED
         self._root_patterns: list[np.ndarray] = []
@@ -246,13 +247,6 @@ class _Engine:
         corners = [point_at(*corner) for corner in self._slice.polygon.tolist()]
         sides = [line_through(p, q) for p, q in pairwise([*corners, corners[0]])]
         return ExactNetwork(self._program, self._slice), sides
-
-    @cached_property
-    def _rounding(self) -> float:
-        """Error of computing one coordinate at most, a few roundings of the largest numbers."""
-        polygon = self._slice.polygon
-        size = np.linalg.norm(np.ptp(polygon, axis=0)) + np.linalg.norm(np.abs(polygon).max(axis=0))
-        return float(16 * UNIT_ROUNDOFF * size)
 
     def _finish(self, n_layers: int) -> Partition:
         """The partition by the first layers."""

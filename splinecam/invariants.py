@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from splinecam.bounds import coordinate_rounding
 from splinecam.errors import InvariantError
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ def check_invariants(partition: Partition) -> None:
     """Raise `InvariantError` unless the partition is a sound subdivision of its slice.
 
     Checked are: numbers in range; every half-edge in exactly one loop, that of the region which
-    `edge_regions` names; closed loops; V - E + R = 1; positive areas that sum to the slice's; no
-    vertex that is no corner of any region; labels of breakpoints the network has.
+    `edge_regions` names; closed loops; V - E + R = 1; areas that sum to the slice's, none of them
+    negative but for the rounding of coordinates; no vertex that is no corner of any region; labels
+    of breakpoints the network has.
     """
     _check_numbers(partition)
     _check_halfedges(partition)
@@ -48,6 +50,8 @@ def _check_numbers(p: Partition) -> None:
         ("edges", p.edges, 0, p.n_vertices),
         ("edge_regions", p.edge_regions, -1, p.n_regions),
         ("edge_hinges", p.edge_hinges, -1, hinges),
+        ("shared_edges", p.shared_edges, 0, p.n_edges),
+        ("shared_hinges", p.shared_hinges, 0, 2 * hinges),
         ("region_halfedges", p.region_halfedges, 0, 2 * p.n_edges),
     ):
         inside = (array >= low).all() and (array < high).all()
@@ -56,9 +60,11 @@ def _check_numbers(p: Partition) -> None:
         p.edges.shape == p.edge_regions.shape == (p.n_edges, 2)
         and p.vertices.shape == (p.n_vertices, 2)
         and p.edge_hinges.shape == (p.n_edges,)
+        and p.shared_edges.shape == p.shared_hinges.shape
         and p.root_pattern.shape == (sum(p.layer_sizes),),
         "the arrays' shapes do not fit each other",
     )
+    _require((np.diff(p.shared_edges) >= 0).all(), "shared_edges does not ascend")
     _require((p.edge_regions[:, 0] >= 0).all(), "an edge has no region on its left")
     _require(np.isfinite(p.vertices).all(), "vertices are not finite")
     outer = p.edge_regions[:, 1] < 0
@@ -97,8 +103,10 @@ def _check_loops(p: Partition) -> None:
 
 
 def _check_areas(p: Partition) -> None:
-    flat = np.flatnonzero(~(p.areas > 0))
-    _require(not len(flat), f"region {flat[0] if len(flat) else 0} has no positive area")
+    # A region smaller than the rounding of its corners may have any area of that size.
+    least = -coordinate_rounding(p.slice.polygon) * p.perimeters
+    turned = np.flatnonzero(~(p.areas >= least))
+    _require(not len(turned), f"region {turned[0] if len(turned) else 0} has a negative area")
     total, whole = p.areas.sum(), p.slice.area
     # Far from the plane's origin coordinates are coarse: each outer edge may be off by some ulps.
     polygon = p.slice.polygon

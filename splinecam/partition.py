@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import shapely
@@ -31,6 +31,19 @@ PATTERN_ENTRIES = 2**28
 
 COLUMN_ENTRIES = 2**21
 """Entries of affine maps into one layer that are composed at a time."""
+
+
+class EdgeFlips(NamedTuple):
+    """Which units change across interior edges, one entry for each edge and unit."""
+
+    edges: Ints
+    """(n,) int32, ascending."""
+    layers: Ints
+    """(n,) int32, indices into `Partition.layer_names`."""
+    units: Ints
+    """(n,) int32, within the layer."""
+    steps: NDArray[np.int8]
+    """(n,) int8: the unit's pattern on the left of the edge minus that on the right, 1 or -1."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,6 +77,10 @@ class Partition:
         on its left), ``2 e + 1`` where it runs against it.
     root_pattern : ndarray
         (n_units,) unsigned, the activation pattern of region ``edge_regions[0, 0]``.
+    shared_edges, shared_hinges : ndarray
+        (n,) int64, the breakpoints beyond the first that coincide with an edge: the edge,
+        ascending, and ``2 h``, or ``2 h + 1`` where breakpoint h is exceeded on the right instead
+        of the left. `edge_flips` says it in the model's terms.
 
     Examples
     --------
@@ -134,6 +151,23 @@ class Partition:
     def _per_edge(self, per_hinge: NDArray[np.intp]) -> Ints:
         """Look hinges' numbers up for all edges; -1 for outer edges."""
         return np.append(per_hinge, -1).astype(np.int32)[self.edge_hinges]
+
+    @cached_property
+    def edge_flips(self) -> EdgeFlips:
+        """Every unit that changes across each interior edge, sorted by edge, first unit first."""
+        inner = np.flatnonzero(self.edge_hinges >= 0)
+        edges = np.concatenate([inner, self.shared_edges])
+        hinges = np.concatenate([self.edge_hinges[inner], self.shared_hinges >> 1])
+        steps = np.concatenate([np.ones(len(inner)), 1 - 2 * (self.shared_hinges & 1)])
+        order = np.lexsort([hinges, edges])
+        hinges = hinges[order]
+        flips = EdgeFlips(
+            edges[order].astype(np.int32),
+            self.network.hinge_layers[hinges].astype(np.int32),
+            self.network.hinge_units[hinges].astype(np.int32),
+            steps[order].astype(np.int8),
+        )
+        return EdgeFlips(*map(_frozen, flips))
 
     @cached_property
     def region_vertices(self) -> Ints:

@@ -87,7 +87,7 @@ from splinecam.exact import (
     turn,
 )
 from splinecam.partition import Partition
-from splinecam.program import Program
+from splinecam.program import PiecewiseLinear, Program
 from splinecam.slices import Slice
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ ROUNDING = 1e-12
 SHOWN = 100
 """Failures of one check that are named; its detail counts all."""
 
-ENTRIES = 2**22
+ENTRIES = 2**20
 """Numbers that one batch of points or regions may have in a layer."""
 
 SWEEP: Row = (-613, 1019, 0)
@@ -297,6 +297,12 @@ class _Record:
         return np.where(p.edge_layers < 0, -1, self._first_units[p.edge_layers] + p.edge_units)
 
     @cached_property
+    def flip_units(self) -> Ints:
+        """(n,) the unit of each of `Partition.edge_flips`, counted through the network."""
+        flips = self.partition.edge_flips
+        return self._first_units[flips.layers] + flips.units
+
+    @cached_property
     def hinge_units(self) -> Ints:
         """(H,) the unit of each hinge, counted through the network."""
         network = self.partition.network
@@ -357,7 +363,7 @@ def _neighbours(p: Partition) -> tuple[Ints, Ints]:
 
 def _check_subdivision(record: _Record) -> bool:
     p = record.partition
-    detail = "regions: closed loops, positive areas that sum to the slice's, V - E + R = 1"
+    detail = "regions: closed loops, areas that sum to the slice's, V - E + R = 1"
     try:
         p.check_invariants()
     except InvariantError as error:
@@ -399,121 +405,143 @@ def _check_flips(record: _Record, patterns: NDArray[np.uint8]) -> bool:
         record.failure("flips", f"the pattern has {patterns[region, unit]}", region, unit)
         for region, unit in impossible[:SHOWN]
     ]
+    flips = p.edge_flips
+    units = record.flip_units
     inner = np.flatnonzero(p.edge_hinges >= 0)
     for batch in _batches(len(inner), p.n_units):
         edges = inner[batch]
         left, right = p.edge_regions[edges].T
         change = patterns[left].astype(np.int16) - patterns[right]
-        change[np.arange(len(edges)), record.edge_units[edges]] -= 1
+        bounds = np.searchsorted(flips.edges, [edges[0], edges[-1] + 1])
+        chosen = slice(*bounds)
+        np.subtract.at(
+            change,
+            (np.searchsorted(edges, flips.edges[chosen]), units[chosen]),
+            flips.steps[chosen],
+        )
         places = np.argwhere(change)
         n_wrong += len(places)
         for i, unit in places[: SHOWN - len(failures)]:
             message = f"edge {edges[i]} to region {right[i]} contradicts the patterns"
             failures.append(record.failure("flips", message, left[i], unit))
-    detail = "inner edges: patterns differ by the edge's unit alone, greater on the left"
+    detail = "inner edges: patterns differ in the edge's units alone, by one breakpoint"
     return record.add("flips", len(inner), detail, failures, n_wrong)
 
 
+def _edges_and_hinges(p: Partition) -> tuple[Ints, Ints]:
+    """Inner edges and the hinges that change sign there, one entry for each pair."""
+    inner = np.flatnonzero(p.edge_hinges >= 0)
+    hinges = np.concatenate([p.edge_hinges[inner], p.shared_hinges >> 1])
+    return np.concatenate([inner, p.shared_edges]), hinges
+
+
+def _inner_points(p: Partition) -> Floats:
+    """The mean of each region's corners, (R, 2)."""
+    corners, starts = p.vertices[p.region_vertices], p.region_offsets[:-1]
+    n_corners = np.diff(p.region_offsets)[:, None]
+    first = corners[starts]
+    spans = corners - first[_corner_regions(p)]
+    return first + np.add.reduceat(spans, starts) / n_corners
+
+
 class _Observation:
-    """What the program and the model's own forward pass make of points of the slice."""
+    """What the program and the model's own forward pass make of vertices and inner points.
+
+    Attributes
+    ----------
+    ends : ndarray
+        (n, 2), the hinges of `_edges_and_hinges` at the two ends of the edge.
+    reach : ndarray
+        (H,), each hinge's largest absolute value at a vertex, and so on the slice.
+    sides : ndarray
+        (R, H) int8, the sign of each hinge at the regions' inner points; 0 where it is too near
+        zero to be told in float64.
+    own, converted : ndarray
+        (V + R, out), outputs of the model's own forward pass and of the program.
+    """
 
     def __init__(self, partition: Partition, program: Program, model: nn.Module):
-        self._partition = partition
+        p, n_hinges = partition, len(partition.network.hinge_layers)
+        self._slice = p.slice
         self._program = program
         self._model = Replica(model).root
-
-    def hinges(self, uv: Floats) -> Iterator[tuple[slice, Floats]]:
-        """Batches of points (n, 2), with the values (k, H) of all hinges there."""
-        steps = self._program.piecewise_steps
-        for batch in self._batches(len(uv)):
-            inputs = self._program.preactivations(self._embed(uv[batch]))
-            values = [
-                (z[:, :, None] - step.per_unit(step.breakpoints).T).flatten(1)
-                for z, step in zip(inputs, steps, strict=True)
-            ]
-            yield batch, torch.cat([torch.zeros(len(uv[batch]), 0), *values], 1).numpy()
-
-    @cached_property
-    def at_vertices(self) -> tuple[Floats, Floats]:
-        """Each inner edge's hinge at its two ends, (n, 2), and each hinge's reach, (H,).
-
-        The reach is the largest absolute value on the slice, which is at a vertex.
-        """
-        p = self._partition
-        inner = p.edge_hinges >= 0
-        vertices, hinges = p.edges[inner].ravel(), np.repeat(p.edge_hinges[inner], 2)
+        edges, hinges = _edges_and_hinges(p)
+        vertices, hinges = p.edges[edges].ravel(), np.repeat(hinges, 2)
         order = np.argsort(vertices, kind="stable")
-        ends, reach = np.empty(len(vertices)), np.zeros(len(p.network.hinge_layers))
-        for batch, values in self.hinges(p.vertices):
-            bounds = np.searchsorted(vertices[order], [batch.start, batch.stop])
-            chosen = order[slice(*bounds)]
+        ends, self.reach = np.empty(len(vertices)), np.zeros(n_hinges)
+        outputs = []
+        for batch, values, both in self._observe(p.vertices):
+            chosen = order[slice(*np.searchsorted(vertices[order], [batch.start, batch.stop]))]
             ends[chosen] = values[vertices[chosen] - batch.start, hinges[chosen]]
-            np.maximum(reach, np.abs(values).max(axis=0), out=reach)
-        return ends.reshape(-1, 2), reach
+            np.maximum(self.reach, np.abs(values).max(axis=0), out=self.reach)
+            outputs.append(both)
+        self.ends = ends.reshape(-1, 2)
+        self.sides = np.empty((p.n_regions, n_hinges), np.int8)
+        doubtful = ROUNDING / TOLERANCE * _relative_spacing(p.slice) * self.reach
+        for batch, values, both in self._observe(_inner_points(p)):
+            self.sides[batch] = np.where(np.abs(values) > doubtful, np.sign(values), 0)
+            outputs.append(both)
+        self.own, self.converted = np.concatenate(outputs, axis=1)
 
-    def outputs(self, uv: Floats) -> tuple[Floats, Floats]:
-        """Outputs (n, out) at points: of the model's own forward pass, and of the program."""
-        own, ours = [], []
+    def _observe(self, uv: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
+        """Batches of points (n, 2), their hinges (k, H), and both kinds of outputs (2, k, out)."""
+        steps = self._program.steps
+        widest = max([self._slice.dim, *(prod(step.shape) for step in steps)])
         with torch.no_grad():
-            for batch in self._batches(len(uv)):
-                inputs = self._embed(uv[batch])
-                own.append(self._model(inputs).flatten(1).numpy())
-                ours.append(self._program(inputs).flatten(1).numpy())
-        return np.concatenate(own), np.concatenate(ours)
-
-    def _embed(self, uv: Floats) -> torch.Tensor:
-        return torch.from_numpy(self._partition.slice.embed(uv))
-
-    def _batches(self, n_points: int) -> Iterator[slice]:
-        widest = max([self._partition.slice.dim, *(prod(s.shape) for s in self._program.steps)])
-        return _batches(n_points, widest)
+            for batch in _batches(len(uv), widest):
+                values = [torch.from_numpy(self._slice.embed(uv[batch]))]
+                hinges = [torch.zeros(len(values[0]), 0)]
+                for step in steps:
+                    if isinstance(step, PiecewiseLinear):
+                        z = values[step.inputs[0]].flatten(1)[:, :, None]
+                        hinges.append((z - step.per_unit(step.breakpoints).T).flatten(1))
+                    values.append(step(*(values[i] for i in step.inputs)))
+                both = torch.stack([self._model(values[0]), values[self._program.output]])
+                yield batch, torch.cat(hinges, 1).numpy(), both.flatten(2).numpy()
 
 
 def _check_zero_lines(record: _Record, observation: _Observation) -> bool:
     p = record.partition
-    inner = np.flatnonzero(p.edge_hinges >= 0)
-    ends, reach = observation.at_vertices
-    allowed = _relative_spacing(p.slice) * reach[p.edge_hinges[inner]]
-    wrong = inner[np.abs(ends).max(axis=1) > allowed]
+    edges, hinges = _edges_and_hinges(p)
+    allowed = _relative_spacing(p.slice) * observation.reach[hinges]
+    wrong = np.flatnonzero(np.abs(observation.ends).max(axis=1) > allowed)
     failures = (
         record.failure(
             "zero lines",
-            f"edge {e} to region {p.edge_regions[e, 1]} leaves the unit's zero line",
-            p.edge_regions[e, 0],
-            record.edge_units[e],
+            f"edge {edge} to region {p.edge_regions[edge, 1]} leaves the unit's zero line",
+            p.edge_regions[edge, 0],
+            unit,
         )
-        for e in wrong
+        for edge, unit in zip(edges[wrong], record.hinge_units[hinges[wrong]], strict=True)
     )
-    detail = "inner edges: the unit is at the breakpoint at both ends"
-    return record.add("zero lines", len(inner), detail, failures, len(wrong))
+    detail = "units of inner edges: they are at their breakpoints at both ends"
+    return record.add("zero lines", len(edges), detail, failures, len(wrong))
 
 
 def _check_patterns(
     record: _Record, observation: _Observation, patterns: NDArray[np.uint8]
 ) -> bool:
-    p = record.partition
-    doubtful = ROUNDING / TOLERANCE * _relative_spacing(p.slice) * observation.at_vertices[1]
-    n_doubtful = n_wrong = 0
-    failures: list[Failure] = []
-    for batch, values in observation.hinges(p.centroids):
-        sure = np.abs(values) > doubtful
-        n_doubtful += sure.size - np.count_nonzero(sure)
-        places = np.argwhere(sure & ((values > 0) != record.exceeded(patterns[batch])))
-        n_wrong += len(places)
-        for i, hinge in places[: SHOWN - len(failures)]:
-            region, unit = batch.start + i, record.hinge_units[hinge]
-            message = f"the pattern has {patterns[region, unit]}, which is not the model's"
-            failures.append(record.failure("patterns", message, region, unit))
-    detail = "regions: the pattern is that of the pre-activations at the centroid"
-    if n_doubtful:
-        detail += f" ({n_doubtful:,} are too near a breakpoint to tell)"
-    return record.add("patterns", p.n_regions, detail, failures, n_wrong)
+    sides = observation.sides
+    expected = np.where(record.exceeded(patterns), 1, -1).astype(np.int8)
+    wrong = np.argwhere(sides == -expected)
+    failures = (
+        record.failure(
+            "patterns",
+            f"the pattern has {patterns[region, unit]}, the model has not",
+            region,
+            unit,
+        )
+        for region, unit in zip(wrong[:, 0], record.hinge_units[wrong[:, 1]], strict=True)
+    )
+    detail = "regions: the pattern is that of the pre-activations at an inner point"
+    if n_doubtful := sides.size - np.count_nonzero(sides):
+        detail += f" ({n_doubtful:,} too near a breakpoint to tell)"
+    return record.add("patterns", len(sides), detail, failures, len(wrong))
 
 
 def _check_outputs(record: _Record, observation: _Observation) -> None:
     """The program's outputs, and those of the regions' affine maps, against the model's own."""
-    p = record.partition
-    own, ours = observation.outputs(np.concatenate([p.vertices, p.centroids]))
+    p, own = record.partition, observation.own
     slopes, offsets = p.affine_maps()
     sizes = np.abs(slopes).sum(axis=2) * np.abs(p.vertices).max() + np.abs(offsets)
     allowed = _relative_spacing(p.slice) * np.ptp(own, axis=0) + ROUNDING * sizes.max(axis=0)
@@ -533,13 +561,14 @@ def _check_outputs(record: _Record, observation: _Observation) -> None:
     regions, corners = np.arange(p.n_regions), _corner_regions(p)
     around = np.zeros(p.n_vertices, np.intp)
     around[p.region_vertices] = corners
-    detail = "vertices and centroids: the converted model's outputs are the model's own"
-    compare("conversion", detail, np.concatenate([around, regions]), ours, own)
-    places = np.concatenate([p.vertices[p.region_vertices], p.centroids])
+    detail = "vertices and inner points: the converted model's outputs are the model's own"
+    places = np.concatenate([around, regions])
+    compare("conversion", detail, places, observation.converted, own)
+    points = np.concatenate([p.vertices[p.region_vertices], _inner_points(p)])
     expected = np.concatenate([own[p.region_vertices], own[p.n_vertices :]])
-    detail = "corners and centroids of regions: the affine map's outputs are the model's own"
+    detail = "corners and inner points: the region's affine map has the model's own outputs"
     chosen = np.concatenate([corners, regions])
-    compare("affine maps", detail, chosen, values(chosen, places), expected)
+    compare("affine maps", detail, chosen, values(chosen, points), expected)
     inner = p.edge_hinges >= 0
     left, right = np.repeat(p.edge_regions[inner], 2, axis=0).T
     ends = p.vertices[p.edges[inner].ravel()]
@@ -883,9 +912,9 @@ class _Proof:
             signs[i] = order_along(SWEEP, *points) or order_along((0, 1, 0), *points)
         return signs
 
-    def _points(self, *vertices: int) -> Iterator[Point]:
-        """Exact vertices, whose places have been checked."""
-        return filter(None, (self._point(int(vertex)) for vertex in vertices))
+    def _points(self, *vertices: int) -> list[Point]:
+        """Exact vertices, whose places have been checked: none is None."""
+        return list(filter(None, (self._point(int(vertex)) for vertex in vertices)))
 
     # Signs
 
@@ -954,7 +983,7 @@ class _Proof:
             )
             exceeded = self._record.exceeded(self._patterns[batch])
             wrong = np.where(exceeded, (low < 0) | (high <= 0), high > 0)
-            yield np.argwhere(wrong) + [batch.start, 0]
+            yield np.argwhere(wrong) + np.array([batch.start, 0])
 
 
 def _outline(p: Partition) -> tuple[Ints, Ints]:

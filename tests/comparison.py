@@ -25,7 +25,7 @@ RTOL = 1e-8
 
 ARRAYS = (
     *("vertices", "edges", "edge_regions", "edge_hinges"),
-    *("region_offsets", "region_halfedges", "root_pattern"),
+    *("shared_edges", "shared_hinges", "region_offsets", "region_halfedges", "root_pattern"),
 )
 
 BREAKPOINTS: dict[str, Callable[[Any], list[float]]] = {
@@ -93,7 +93,7 @@ def match_regions(p: Partition, expected: OraclePartition) -> np.ndarray:
 def match_vertices(p: Partition, expected: OraclePartition) -> np.ndarray:
     """Give each vertex the number that it has with the oracle; check edges on the way.
 
-    An edge runs so that its unit is greater on its left, so its ends can be told apart. Only
+    An edge runs so that its first unit is greater on its left, so its ends can be told apart. Only
     corners of the slice can be without an interior edge; they are told by their coordinates.
     """
     numbers = np.full(p.n_vertices, -1)
@@ -103,20 +103,37 @@ def match_vertices(p: Partition, expected: OraclePartition) -> np.ndarray:
     for edge in np.flatnonzero(p.edge_regions[:, 1] >= 0):
         left, right = p.edge_regions[edge]
         partner = expected_edges[frozenset((regions[left].item(), regions[right].item()))]
-        label = (p.edge_layers[edge], p.edge_units[edge])
-        assert label == min(partner.flips)
-        unit = first_units[label[0]] + label[1]
-        assert patterns[left, unit] > patterns[right, unit]
+        layer, unit = p.edge_layers[edge], p.edge_units[edge]
+        assert (layer, unit) == min(partner.flips)
+        change = patterns[left] - patterns[right]
+        assert change[first_units[layer] + unit] == 1
+        assert flips_of(p, edge) == [
+            (layer, unit, change[first_units[layer] + unit])
+            for layer, unit in sorted(partner.flips)
+        ]
         same_way = partner.regions[0] == regions[left]
         ends = partner.ends if same_way else partner.ends[::-1]
         for vertex, number in zip(p.edges[edge], ends, strict=True):
             assert numbers[vertex] in (-1, number)
             numbers[vertex] = number
-    by_coordinates = {tuple(map(float, point)): n for n, point in enumerate(expected.vertices)}
+    corners = set(range(expected.n_vertices)) - set(numbers.tolist())
+    at = {tuple(map(float, expected.vertices[number])): number for number in corners}
     for vertex in np.flatnonzero(numbers < 0):
-        numbers[vertex] = by_coordinates[tuple(p.vertices[vertex].tolist())]
+        numbers[vertex] = at[tuple(p.vertices[vertex].tolist())]
     assert len(set(numbers.tolist())) == p.n_vertices
     return numbers
+
+
+def flips_of(p: Partition, edge: int) -> list[tuple[int, int, int]]:
+    """List the layers, units and steps that `edge_flips` has for an edge."""
+    flips = p.edge_flips
+    own = slice(*np.searchsorted(flips.edges, [edge, edge + 1]))
+    return list(
+        zip(
+            *(array[own].tolist() for array in (flips.layers, flips.units, flips.steps)),
+            strict=True,
+        )
+    )
 
 
 def assert_same_geometry(p: Partition, expected: OraclePartition, rtol: float = RTOL) -> None:

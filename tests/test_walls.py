@@ -17,7 +17,10 @@ import splinecam
 ROOT = Path(splinecam.__file__).parent
 
 WALLS = {
-    "torch": {"program", "convert", "restrict", "engine", "propagate", "cli", "demo"},
+    "torch": {
+        *("program", "convert", "restrict", "engine", "propagate", "verify", "complexity"),
+        *("_activations", "_loading", "cli", "demo"),
+    },
     "numba": {"_kernels"},
     "llvmlite": {"_kernels"},
     "matplotlib": {"plotting"},

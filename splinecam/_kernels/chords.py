@@ -16,7 +16,7 @@ from splinecam._kernels.arrays import INLINED, JIT
 from splinecam._kernels.edges import UNBOUNDED, sort_by_key
 
 
-BAD = 2.0**19
+BAD = 2.0**30
 """A crossing whose radius is more roundings than this is left to exact arithmetic."""
 
 

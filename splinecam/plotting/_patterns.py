@@ -21,10 +21,10 @@ def pattern_colours(p: Partition) -> NDArray[np.float64]:
     has the same colour in all pictures, and regions that differ in one unit never share one.
     """
     steps = _unit_steps(p.layer_sizes)
-    inner = p.edge_layers >= 0
-    units = np.cumsum([0, *p.layer_sizes])[p.edge_layers[inner]] + p.edge_units[inner]
+    flips = p.edge_flips
+    units = np.cumsum([0, *p.layer_sizes])[flips.layers] + flips.units
     edge_steps = np.zeros(p.n_edges, np.int64)
-    edge_steps[inner] = steps[units]
+    np.add.at(edge_steps, flips.edges, flips.steps * steps[units])
     hashes = np.empty(p.n_regions, np.int64)
     hash_regions(
         *(p.edge_regions[0, 0], p.root_pattern.astype(np.int64) @ steps),
