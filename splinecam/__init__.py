@@ -11,6 +11,7 @@ from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.complexity import LocalComplexity, local_complexity
 from splinecam.engine import compute_partition
 from splinecam.errors import (
+    InsufficientMemoryError,
     InvalidArgumentError,
     InvalidFileError,
     InvalidModelError,
@@ -48,6 +49,7 @@ __all__ = [
     "ComplexityMap",
     "DecisionBoundary",
     "EdgeFlips",
+    "InsufficientMemoryError",
     "InvalidArgumentError",
     "InvalidFileError",
     "InvalidModelError",

@@ -118,10 +118,10 @@ class ActivationWatch(TorchFunctionMode):
         self._shape, self._changes, self._running = tuple(inputs.shape[:2]), [], []
         with _no_randomness(inputs.device), self:
             self._run(inputs.flatten(0, 1))
-        for entry in self._unseen:
+        if unseen := [entry for entry in self._layers or () if entry in self._unseen]:
             raise InvalidArgumentError(
-                f"layers holds {entry!r}, which is no module of the model's forward pass that is, "
-                "or calls, an activation function"
+                f"layers holds {unseen[0]!r}, which is no module of the model's forward pass that "
+                "is, or calls, an activation function"
             )
         if not self._changes:
             raise UnsupportedLayerError(
@@ -184,7 +184,8 @@ class ActivationWatch(TorchFunctionMode):
         is_own = not self._site.is_ready_made and next(module.children(), None) is None
         if named and is_own and args and isinstance(args[0], Tensor):
             # Its forward may change its argument in place.
-            own = self._change(self._replica.paths[module], args[0], _at_zero())
+            name = self._replica.paths[module] or type(module).__name__
+            own = self._change(name, args[0], _at_zero())
             self._running[-1] = self._running[-1]._replace(own=own)
 
     def _leave(self, module: nn.Module, *_: Any) -> None:
@@ -196,7 +197,7 @@ class ActivationWatch(TorchFunctionMode):
     def _change(self, name: str, z: Tensor, breakpoints: tuple[float, ...]) -> Change:
         """Count the units with pre-activations on different sides of a breakpoint."""
         n_points, n_inputs = self._shape
-        if len(z) != n_points * n_inputs:
+        if z.shape[:1] != (n_points * n_inputs,):
             raise UnsupportedLayerError(
                 f"{self._site} acts on a tensor of shape {tuple(z.shape)}, in a batch of "
                 f"{n_points * n_inputs} inputs: its first dimension has to be the batch; layers "

@@ -5,14 +5,16 @@ several) is constant on convex pieces: the upper envelope of a few affine functi
 have one class at all their vertices, by a clear lead; such a region is one piece. Only the others
 are cut.
 
-**Rounding.** The map of a region, ``z = a u + b v + c``, is known to a few units of 2⁻⁵³ of the sum
-of its terms' magnitudes, ``|a u| + |b v| + |c|``, for each layer that it was composed of; the
-vertex at which it is evaluated likewise, which adds as much of ``|a u| + |b v|``. `ROUNDING` takes
-512 of them altogether; the maps of neighbouring regions differ at their vertices by up to 5 in
-small networks and up to 310 in ones of 15 layers. Two outputs closer than that count as equal at a
-vertex, in all its regions alike. So classes that tie over an area, or along an edge, do so in
-float64 too, and a boundary that passes through a vertex leaves no sliver there. Where rounding is
-worse, the result is still a cut of every region, with slivers.
+**Rounding.** Evaluating ``z = a u + b v + c`` rounds by a few units, of 2⁻⁵³ each, of
+``m = |a u| + |b v| + |c|``; that the vertex ``(u, v)`` is rounded itself adds as much. The map's
+coefficients come from sums over the units of each layer, whose rounding is not bounded by ``m``
+but grows with depth: measured, maps of neighbouring regions differ at their common vertices by 5
+units in small networks and by up to 310 in ones of 15 layers. So the margin of an output at a
+vertex is 512 units of ``m`` (`ROUNDING`) and on top of that what the maps round the vertex in fact
+differ by. Two outputs closer than their margins count as equal at that vertex, in all its regions
+alike: classes that tie over an area, or along an edge, do so in float64 too, and a boundary that
+passes through a vertex leaves no sliver there. That is a matter of neatness; slivers, where
+rounding is worse, are pieces like any other.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from splinecam.planar import PlanarNetwork
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-ROUNDING = 2.0**-44
+ROUNDING = 2.0**-47
 """Margin of an output's rounding, relative to the magnitudes of its terms."""
 
 CLEAR_LEAD = 2.0**-30
@@ -59,7 +61,7 @@ class DecisionBoundary:
     """The classes on a slice and the boundary between them.
 
     Made by `decision_boundary` and `level_set`; every array is read-only. Segments that meet on an
-    edge share their ends to the last bit.
+    edge share their ends to the last bit there.
 
     Parameters
     ----------
@@ -104,9 +106,11 @@ class DecisionBoundary:
                 array.setflags(write=False)
 
     def __repr__(self) -> str:
+        n_segments, n_pieces = len(self.segments), len(self.piece_regions)
         return (
-            f"<DecisionBoundary: {len(self.segments):,} segments of total length "
-            f"{self.length:.6g}; {len(self.piece_regions):,} pieces of {self.n_classes:,} classes>"
+            f"<DecisionBoundary: {n_segments:,} segment{'' if n_segments == 1 else 's'} of total "
+            f"length {self.length:.6g}; {n_pieces:,} piece{'' if n_pieces == 1 else 's'} of "
+            f"{self.n_classes:,} classes>"
         )
 
     @cached_property
@@ -195,7 +199,7 @@ def level_set(partition: Partition, output: int, value: float) -> DecisionBounda
     ...     _ = model.weight.copy_(torch.tensor([[1.0, 0.0]])), model.bias.zero_()
     >>> p = sc.compute_partition(model, sc.Slice.box((0, 1), (0, 1)))
     >>> level_set(p, 0, 0.25)
-    <DecisionBoundary: 1 segments of total length 1; 2 pieces of 2 classes>
+    <DecisionBoundary: 1 segment of total length 1; 2 pieces of 2 classes>
     """
     network = partition.network
     if not isinstance(output, Integral) or not 0 <= output < network.n_outputs:
@@ -218,15 +222,14 @@ def _decide(partition: Partition, network: PlanarNetwork) -> DecisionBoundary:
     contest = replace(partition, network=rivals)
     region_classes = _classes_of_clear_regions(contest)
     cut = _cut(contest, np.flatnonzero(region_classes < 0))
-    inside = _segments_inside(cut)
-    on_edges = _segments_on_edges(contest, cut, region_classes)
+    segments = _joined(_segments_inside(cut), _segments_on_edges(contest, cut, region_classes))
     pieces = _all_pieces(contest, cut, region_classes)
     return DecisionBoundary(
         partition=partition,
         n_classes=network.n_outputs,
-        segments=np.concatenate([inside.ends, on_edges.ends]),
-        regions=np.concatenate([inside.regions, on_edges.regions]),
-        classes=kept[np.concatenate([inside.classes, on_edges.classes])],
+        segments=segments.ends,
+        regions=segments.regions,
+        classes=kept[segments.classes],
         piece_regions=pieces.regions,
         piece_classes=kept[pieces.classes],
         piece_areas=pieces.areas,
@@ -365,6 +368,15 @@ class _Segments(NamedTuple):
     ends: Floats  # (S, 2, 2)
     regions: Integers  # (S,)
     classes: Integers  # (S, 2)
+
+
+def _joined(inside: _Segments, on_edges: _Segments) -> _Segments:
+    """All segments but for those too short to have a length in float64."""
+    ends = np.concatenate([inside.ends, on_edges.ends])
+    long = (ends[:, 0] != ends[:, 1]).any(axis=1)
+    regions = np.concatenate([inside.regions, on_edges.regions])
+    classes = np.concatenate([inside.classes, on_edges.classes])
+    return _Segments(ends[long], regions[long], classes[long])
 
 
 def _segments_inside(cut: _Cut) -> _Segments:

@@ -14,8 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds, Cuts, FaceOffsets, Mesh, Zeros
-from splinecam._kernels.chords import BAD
-from splinecam._kernels.edges import count_cuts, find_cuts, split_edges
+from splinecam._kernels.edges import BAD, count_cuts, find_cuts, split_edges
 from splinecam._kernels.faces import build_faces, count_faces
 from splinecam._kernels.refine import (
     accumulate_counts,
@@ -116,6 +115,20 @@ class Cutter:
         return int(self._offsets.faces[-1])
 
     @property
+    def n_vertices(self) -> int:
+        """Vertices of the refined mesh."""
+        n_cuts = len(self._cuts.codes)
+        return len(self._mesh.vertices) + n_cuts + int(self._offsets.crossings[-1])
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the refined mesh and of the chords along which values are carried."""
+        offsets = self._offsets
+        n_edges = len(self._mesh.edges) + len(self._cuts.codes) + int(offsets.edges[-1])
+        mesh = 24 * self.n_vertices + 28 * n_edges + 4 * int(offsets.halfedges[-1]) + 4 * self.n_faces
+        return mesh + 16 * int(offsets.chords[-1]) + 16 * int(offsets.entries[-1])
+
+    @property
     def root_signs(self) -> np.ndarray:
         """Which hinges are positive on the face left of edge 0 at its origin, (hinges,) bool."""
         mesh, n_hinges = self._mesh, self._values.shape[1]
@@ -192,9 +205,10 @@ class Cutter:
     # -- cuts ---------------------------------------------------------------------------------
 
     def _find_cuts(self) -> tuple[Cuts, np.ndarray]:
-        """Cuts, and which edges have some that are too close to be ordered."""
+        """Cuts, and which edges have some that float64 leaves open."""
         mesh, n_edges = self._mesh, len(self._mesh.edges)
         arguments = (mesh, self._signs, self._zeros, self._values, self._bounds, self._chosen)
+        arguments = (*arguments, self._rounding)
         if n_edges < SMALL:
             return find_cuts_serially(*arguments)
         offsets = np.zeros(n_edges + 1, np.int64)

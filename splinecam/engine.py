@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -18,7 +19,7 @@ from splinecam._workers import Workers
 from splinecam.bounds import coordinate_rounding, network_bounds
 from splinecam.convert import convert
 from splinecam.cutting import Cutter
-from splinecam.errors import InvalidArgumentError, RegionLimitError
+from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
 from splinecam.exact import ExactNetwork, Point, Row, line_through, point_at
 from splinecam.flips import find_flips
 from splinecam.mesh import NOTHING_SHARED, carry, check_mesh, polygon_mesh
@@ -82,6 +83,8 @@ def compute_partition(
         If the slice does not fit the model's input.
     RegionLimitError
         If there are more than `max_regions` regions; it carries the part that was finished.
+    InsufficientMemoryError
+        If a layer needs more memory than is free.
     InvariantError
         If the result contradicts itself, which would be a defect of splinecam.
 
@@ -228,7 +231,23 @@ class _Engine:
                 cutter.n_faces,
                 self._max_regions,
             )
+        self._check_memory(number, cutter)
         return cutter
+
+    def _check_memory(self, number: int, cutter: Cutter) -> None:
+        """Refuse to start what would not fit."""
+        layers = self._network.layers
+        carried = layers[number + 1].n_hinges if number + 1 < len(layers) else 0
+        needed = cutter.n_bytes + 8 * cutter.n_vertices * carried
+        available = psutil.virtual_memory().available
+        if needed > available:
+            raise InsufficientMemoryError(
+                f"layer {number} ({layers[number].name}) makes {cutter.n_faces:,} regions, which "
+                f"takes about {needed / 2**30:.1f} GiB of memory; {available / 2**30:.1f} GiB are "
+                "free",
+                needed,
+                available,
+            )
 
     def _resolver(self, number: int) -> Resolver:
         """Exact decisions in one layer, on the mesh as it is."""

@@ -58,3 +58,20 @@ class RegionLimitError(SplineCamError, RuntimeError):
         self.partition = partition
         self.n_regions = n_regions
         self.max_regions = max_regions
+
+
+class InsufficientMemoryError(SplineCamError, MemoryError):
+    """The next step needs more memory than is free.
+
+    Attributes
+    ----------
+    needed : int
+        Bytes that the step needs.
+    available : int
+        Bytes that are free.
+    """
+
+    def __init__(self, message: str, needed: int, available: int):
+        super().__init__(message)
+        self.needed = needed
+        self.available = available

@@ -103,12 +103,14 @@ def point_at(u: float, v: float) -> Point:
 
 
 def distance_bound(p: Point, q: Point) -> float:
-    """An upper bound, next to the true value, of the larger difference of two coordinates."""
+    """The larger difference of two points' coordinates, rounded up."""
     numerator = max(abs(p[i] * q[2] - q[i] * p[2]) for i in (0, 1))
     denominator = p[2] * q[2]
+    if not numerator:
+        return 0.0
     if numerator.bit_length() - denominator.bit_length() > 1000:
         return inf
-    return nextafter(numerator / denominator, inf) if numerator else 0.0
+    return nextafter(numerator / denominator, inf)
 
 
 # --- Floats as integers ----------------------------------------------------------------------

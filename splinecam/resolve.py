@@ -13,16 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from splinecam._kernels.arrays import Cuts, Mesh, Zeros
-from splinecam._kernels.edges import UNBOUNDED
+from splinecam._kernels.edges import BAD, UNBOUNDED
 from splinecam._kernels.special import SpecialFace
 from splinecam._kernels.traversal import Flips, collect_patterns, incident_edges
 from splinecam._kernels.words import BITS
 from splinecam.errors import InvariantError
 from splinecam.exact import ExactNetwork, Point, Row, intersection, line_through, sign
 from splinecam.planar import PlanarNetwork
-
-VAGUE = 2.0**-16
-"""Parameters that are known worse are computed exactly when their order is."""
 
 INCIDENT = 4
 """Edges at a vertex that are looked at; two of any three have different lines."""
@@ -137,7 +134,8 @@ class Resolver:
         rows = [self._row(code >> 1, face) for code in cuts.codes[own].tolist()]
         start, end = self._mesh.vertices[self._mesh.edges[edge]]
         slack = 2 * self._mesh.widths[edge] + 4 * rounding
-        for k in (own.start + np.flatnonzero(cuts.slacks[own] > VAGUE)).tolist():
+        bad = cuts.slacks[own] * max(float(np.hypot(*(end - start))), rounding) > BAD * rounding
+        for k in (own.start + np.flatnonzero(bad)).tolist():
             point = _rounded_point(intersection(line, rows[k - own.start]))
             cuts.params[k], cuts.slacks[k] = _project(point, start, end, slack)
         order, tied = _order_along(line, rows, [1 - 2 * (c & 1) for c in cuts.codes[own].tolist()])

@@ -54,7 +54,7 @@ are, and 2^-1000; the excess covers the rounding of the radius itself. Where a b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, groupby, islice
@@ -65,7 +65,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from splinecam.convert import convert
 from splinecam.convert.replica import Replica
@@ -97,7 +97,13 @@ TOLERANCE = 1e-9
 """Error that coordinates and values may have, relative to their extent on the slice."""
 
 ROUNDING = 1e-12
-"""Pre-activations so near a breakpoint, relative to their extent, are not judged in float64."""
+"""Error that affine maps may have, relative to the numbers that they add up."""
+
+WORST = 1e-6
+"""Bounds of rounding errors are cut off here, relative to the largest numbers in a layer.
+
+In deep networks the worst cases multiply up to far more than what happens.
+"""
 
 SHOWN = 100
 """Failures of one check that are named; its detail counts all."""
@@ -331,17 +337,10 @@ def _batches(count: int, entries: int) -> Iterator[slice]:
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def _relative_spacing(slice_: Slice) -> float:
-    """The error that positions and values may have, relative to their extent on the slice.
-
-    Far from the origins of the plane and of input space, coordinates have fewer digits left.
-    """
-    largest = max(np.abs(slice_.polygon).max(), np.abs(slice_.origin).max())
-    return float(TOLERANCE + 64 * np.finfo(float).eps * largest / _extent(slice_))
-
-
-def _extent(slice_: Slice) -> float:
-    return float(np.ptp(slice_.polygon, axis=0).max())
+def _allowed_distance(slice_: Slice) -> float:
+    """The error that vertices may have in each coordinate."""
+    extent = np.ptp(slice_.polygon, axis=0).max()
+    return float(TOLERANCE * extent + 64 * TWO_ROUNDINGS * np.abs(slice_.polygon).max())
 
 
 def _corner_regions(p: Partition) -> Ints:
@@ -386,8 +385,9 @@ def _check_convexity(record: _Record) -> bool:
     here = p.vertices[p.region_vertices]
     into, out = here - here[before], here[after] - here
     turns = into[:, 0] * out[:, 1] - into[:, 1] * out[:, 0]
-    allowed = _relative_spacing(p.slice) * _extent(p.slice)
-    wrong = np.flatnonzero(turns < -allowed * (np.abs(into) + np.abs(out)).max(axis=1))
+    wrong = np.flatnonzero(
+        turns < -_allowed_distance(p.slice) * (np.abs(into) + np.abs(out)).max(axis=1)
+    )
     failures = (
         record.failure("convexity", f"the loop turns right at vertex {p.region_vertices[i]}", r)
         for i, r in zip(wrong, _corner_regions(p)[wrong], strict=True)
@@ -451,59 +451,104 @@ class _Observation:
     ----------
     ends : ndarray
         (n, 2), the hinges of `_edges_and_hinges` at the two ends of the edge.
-    reach : ndarray
-        (H,), each hinge's largest absolute value at a vertex, and so on the slice.
+    reach, noise : ndarray
+        (H,), each hinge's largest absolute value at a vertex, and so on the slice, and the error
+        of computing it.
     sides : ndarray
-        (R, H) int8, the sign of each hinge at the regions' inner points; 0 where it is too near
-        zero to be told in float64.
+        (R, H) int8, the sign of each hinge at the regions' inner points; 0 where it may be noise,
+        and in regions so small that errors of vertices may have moved them away.
     own, converted : ndarray
         (V + R, out), outputs of the model's own forward pass and of the program.
+    output_noise : ndarray
+        (out,), the error of computing outputs.
     """
 
     def __init__(self, partition: Partition, program: Program, model: nn.Module):
-        p, n_hinges = partition, len(partition.network.hinge_layers)
+        p = partition
         self._slice = p.slice
         self._program = program
         self._model = Replica(model).root
         edges, hinges = _edges_and_hinges(p)
         vertices, hinges = p.edges[edges].ravel(), np.repeat(hinges, 2)
         order = np.argsort(vertices, kind="stable")
-        ends, self.reach = np.empty(len(vertices)), np.zeros(n_hinges)
-        outputs = []
-        for batch, values, both in self._observe(p.vertices):
+        ends = np.empty(len(vertices))
+        shapes = [self._slice.input_shape, *(step.shape for step in program.steps)]
+        sizes = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
+        outputs: list[Tensor] = []
+        for batch, values in self._follow(p.vertices, outputs):
+            for size, value in zip(sizes, values, strict=True):
+                torch.maximum(size, value.abs().amax(0), out=size)
             chosen = order[slice(*np.searchsorted(vertices[order], [batch.start, batch.stop]))]
-            ends[chosen] = values[vertices[chosen] - batch.start, hinges[chosen]]
-            np.maximum(self.reach, np.abs(values).max(axis=0), out=self.reach)
-            outputs.append(both)
+            found = self._hinges(values)
+            ends[chosen] = found[vertices[chosen] - batch.start, hinges[chosen]]
         self.ends = ends.reshape(-1, 2)
-        self.sides = np.empty((p.n_regions, n_hinges), np.int8)
-        doubtful = ROUNDING / TOLERANCE * _relative_spacing(p.slice) * self.reach
-        for batch, values, both in self._observe(_inner_points(p)):
-            self.sides[batch] = np.where(np.abs(values) > doubtful, np.sign(values), 0)
-            outputs.append(both)
-        self.own, self.converted = np.concatenate(outputs, axis=1)
+        self.reach = self._hinge_sizes(sizes)
+        noise = _noise(program, p.slice, sizes)
+        self.noise = self._hinge_sizes(noise)
+        self.output_noise = noise[program.output].flatten().numpy()
+        self.sides = np.empty((p.n_regions, len(self.reach)), np.int8)
+        for batch, values in self._follow(_inner_points(p), outputs):
+            found = self._hinges(values)
+            self.sides[batch] = np.where(np.abs(found) > self.noise, np.sign(found), 0)
+        self.sides[p.areas <= _allowed_distance(p.slice) * p.perimeters] = 0
+        self.own, self.converted = torch.cat(outputs, 1).flatten(2).numpy()
 
-    def _observe(self, uv: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
-        """Batches of points (n, 2), their hinges (k, H), and both kinds of outputs (2, k, out)."""
+    def _follow(self, uv: Floats, outputs: list[Tensor]) -> Iterator[tuple[slice, list[Tensor]]]:
+        """Batches of points (n, 2) with all the program's values there; adds both outputs."""
         steps = self._program.steps
         widest = max([self._slice.dim, *(prod(step.shape) for step in steps)])
         with torch.no_grad():
             for batch in _batches(len(uv), widest):
                 values = [torch.from_numpy(self._slice.embed(uv[batch]))]
-                hinges = [torch.zeros(len(values[0]), 0)]
                 for step in steps:
-                    if isinstance(step, PiecewiseLinear):
-                        z = values[step.inputs[0]].flatten(1)[:, :, None]
-                        hinges.append((z - step.per_unit(step.breakpoints).T).flatten(1))
                     values.append(step(*(values[i] for i in step.inputs)))
-                both = torch.stack([self._model(values[0]), values[self._program.output]])
-                yield batch, torch.cat(hinges, 1).numpy(), both.flatten(2).numpy()
+                outputs.append(torch.stack([self._model(values[0]), values[self._program.output]]))
+                yield batch, values
+
+    def _hinges(self, values: list[Tensor]) -> Floats:
+        """The hinges (n, H) among the program's values at n points."""
+        hinges = [torch.zeros(len(values[0]), 0)]
+        for step in self._program.piecewise_steps:
+            z = values[step.inputs[0]].flatten(1)[:, :, None]
+            hinges.append((z - step.per_unit(step.breakpoints).T).flatten(1))
+        return torch.cat(hinges, 1).numpy()
+
+    def _hinge_sizes(self, sizes: list[Tensor]) -> Floats:
+        """For each hinge, (H,), the size of its unit's pre-activation."""
+        steps = self._program.piecewise_steps
+        counts = [len(step.breakpoints) for step in steps]
+        units = [sizes[step.inputs[0]].flatten().numpy() for step in steps]
+        return np.concatenate([np.zeros(0), *map(np.repeat, units, counts)])
+
+
+def _noise(program: Program, slice_: Slice, sizes: list[Tensor]) -> list[Tensor]:
+    """Bounds of the errors with which a program's values are computed on a slice.
+
+    A running error analysis (Higham, §3.3), with the largest absolute values on the slice.
+    """
+    far = np.abs(slice_.polygon).max(axis=0) @ np.abs(slice_.basis) + np.abs(slice_.origin)
+    noise = [16 * TWO_ROUNDINGS * torch.from_numpy(far).reshape(slice_.input_shape)]
+    largest = 0.0
+    for step, made in zip(program.steps, sizes[1:], strict=True):
+        (read,) = step.inputs
+        error, size = noise[read][None], sizes[read][None]
+        if isinstance(step, PiecewiseLinear):
+            steepest, furthest = step.slopes.abs().amax(0), step.breakpoints.abs().amax(0)
+            error = steepest * (error + 8 * TWO_ROUNDINGS * (size + furthest))
+            error = error + 8 * TWO_ROUNDINGS * step.anchor.abs()
+        else:
+            magnitudes = step.magnitudes()
+            rounding = (step.n_terms + 2) * TWO_ROUNDINGS
+            error = magnitudes.linear(error) + rounding * magnitudes(size)
+        largest = max(largest, float(made.max()))
+        noise.append(error[0].clamp(max=WORST * largest))
+    return noise
 
 
 def _check_zero_lines(record: _Record, observation: _Observation) -> bool:
     p = record.partition
     edges, hinges = _edges_and_hinges(p)
-    allowed = _relative_spacing(p.slice) * observation.reach[hinges]
+    allowed = TOLERANCE * observation.reach[hinges] + observation.noise[hinges]
     wrong = np.flatnonzero(np.abs(observation.ends).max(axis=1) > allowed)
     failures = (
         record.failure(
@@ -544,7 +589,8 @@ def _check_outputs(record: _Record, observation: _Observation) -> None:
     p, own = record.partition, observation.own
     slopes, offsets = p.affine_maps()
     sizes = np.abs(slopes).sum(axis=2) * np.abs(p.vertices).max() + np.abs(offsets)
-    allowed = _relative_spacing(p.slice) * np.ptp(own, axis=0) + ROUNDING * sizes.max(axis=0)
+    allowed = TOLERANCE * np.ptp(own, axis=0) + ROUNDING * sizes.max(axis=0)
+    allowed = allowed + observation.output_noise
 
     def values(regions: Ints, points: Floats) -> Floats:
         return np.einsum("noi,ni->no", slopes[regions], points) + offsets[regions]
@@ -762,13 +808,13 @@ class _Proof:
         self._first_hinges = np.cumsum([0, *(layer.n_hinges for layer in p.network.layers)])
         self._enclosed = EnclosedNetwork(program, p.slice)
         self._exact = ExactNetwork(program, p.slice)
-        self._corners, self._sides = _outline(p)
         self._edge_offsets, self._edges_around = _edges_around(p)
         self._first, self._second = (
             self._edges_around[self._edge_offsets[:-1] + k] for k in (0, 1)
         )
         self._line = lru_cache(None)(self._exact_line)
         self._point = lru_cache(None)(self._exact_point)
+        self._corners, self._sides = _outline(p, self._is_corner)
 
     def run(self) -> None:
         """Add the proof's checks to the record, each where those before it have passed."""
@@ -787,27 +833,25 @@ class _Proof:
 
     def _check_places(self) -> bool:
         p = self._partition
-        limit = _relative_spacing(p.slice) * _extent(p.slice)
         distances = self._enclosed_distances()
-        self._is_computed = ~(distances.max(axis=1) <= limit)
+        self._is_computed = ~(distances.max(axis=1) <= _allowed_distance(p.slice))
         for vertex in np.flatnonzero(self._is_computed).tolist():
             point, stored = self._point(vertex), point_at(*p.vertices[vertex])
             distances[vertex] = np.inf if point is None else distance_bound(point, stored)
         self._places = Ball(p.vertices, distances)
-        bounds = distances.max(axis=1)
-        wrong = np.flatnonzero(bounds > limit)
+        wrong = np.flatnonzero(np.isinf(distances).any(axis=1))
         failures = (
             self._record.failure(
                 "places",
-                f"vertex {v} is {bounds[v]:.3g} from where the lines of its edges meet",
+                f"the lines of the edges at vertex {v} do not meet",
                 p.edge_regions[self._second[v], 0],
                 self._record.edge_units[self._second[v]],
             )
             for v in wrong
         )
         detail = (
-            f"vertices: no further than {bounds.max():.2g} from where the lines of two edges meet "
-            f"({np.count_nonzero(self._is_computed):,} computed in integers)"
+            f"vertices: no further than {distances.max():.2g} from where the lines of two edges "
+            f"meet ({np.count_nonzero(self._is_computed):,} computed in integers)"
         )
         return self._record.add("places", p.n_vertices, detail, failures, len(wrong))
 
@@ -852,8 +896,9 @@ class _Proof:
         return Ball(mid, rad)
 
     def _exact_line(self, edge: int) -> Row:
-        p, side = self._partition, self._sides[edge]
-        if side >= 0:
+        p = self._partition
+        if p.edge_hinges[edge] < 0:
+            side = self._sides[edge]
             start, end = p.slice.polygon[[side, (side + 1) % len(p.slice.polygon)]]
             return line_through(point_at(*start), point_at(*end))
         layer = p.edge_layers[edge]
@@ -868,6 +913,12 @@ class _Proof:
         first = self._line(around[0])
         points = (intersection(first, self._line(edge)) for edge in around[1:])
         return next(filter(None, points), None)
+
+    def _is_corner(self, vertex: int, corner: Floats) -> bool:
+        """Whether all inner edges at a vertex are on lines through a corner of the slice."""
+        around = self._edges_around[slice(*self._edge_offsets[[vertex, vertex + 1]])]
+        inner = around[self._partition.edge_hinges[around] >= 0].tolist()
+        return all(sign_at(self._line(edge), point_at(*corner)) == 0 for edge in inner)
 
     # Tiling
 
@@ -986,10 +1037,11 @@ class _Proof:
             yield np.argwhere(wrong) + np.array([batch.start, 0])
 
 
-def _outline(p: Partition) -> tuple[Ints, Ints]:
+def _outline(p: Partition, is_corner: Callable[[int, Floats], bool]) -> tuple[Ints, Ints]:
     """The slice's corners among the vertices, and the side of each edge, -1 for inner edges.
 
-    There are no corners where the outer edges are no loop that visits the corners in order.
+    There are no corners where the outer edges are no loop that visits the corners in order. Several
+    vertices may be rounded to one corner; `is_corner` tells them apart.
     """
     sides = np.full(p.n_edges, -1)
     outer = np.flatnonzero(p.edge_hinges < 0).tolist()
@@ -998,12 +1050,10 @@ def _outline(p: Partition) -> tuple[Ints, Ints]:
     while (following := leaving.pop(int(p.edges[loop[-1], 1]), outer[0])) != outer[0]:
         loop.append(following)
     starts = p.edges[loop, 0]
-    degrees = np.bincount(p.edges.ravel())[starts]
     places = []
     for corner in p.slice.polygon:
-        here = np.flatnonzero((p.vertices[starts] == corner).all(axis=1))
-        # Of several vertices with these floats, the one without inner edges has to be the corner.
-        places += here[np.argsort(degrees[here], kind="stable")][:1].tolist()
+        here = np.flatnonzero((p.vertices[starts] == corner).all(axis=1)).tolist()
+        places += [place for place in here if is_corner(int(starts[place]), corner)][:1]
     lengths = np.diff([*places, *places[:1]]) % len(loop)
     if len(loop) < len(outer) or len(places) < len(p.slice.polygon) or lengths.sum() != len(loop):
         return np.zeros(0, int), sides

@@ -232,20 +232,18 @@ def complexity_map(
     if quantity not in QUANTITIES:
         accepted = ", ".join(map(repr, QUANTITIES))
         raise InvalidArgumentError(f"quantity is {quantity!r}; accepted: {accepted}")
-    counts = _grid_size(resolution)
+    length, counts = checked_radius(radius), _grid_size(resolution)
     low, high = partition.slice.polygon.min(axis=0), partition.slice.polygon.max(axis=0)
     x, y = (
         a + (b - a) * (np.arange(count) + 0.5) / count
         for a, b, count in zip(low, high, counts, strict=True)
     )
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    values = QUANTITIES[quantity](partition, points, radius=radius).astype(np.float64)
+    values = QUANTITIES[quantity](partition, points, radius=length).astype(np.float64)
     for array in (values, x, y):
         array.setflags(write=False)
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    return ComplexityMap(
-        values.reshape(len(y), len(x)), x, y, extent, quantity, checked_radius(radius)
-    )
+    return ComplexityMap(values.reshape(len(y), len(x)), x, y, extent, quantity, length)
 
 
 def _grid_size(resolution: Any) -> tuple[int, int]:
@@ -294,6 +292,7 @@ def _in_discs(
         return np.zeros(len(centres), dtype)
     strips, order = _in_strips(centres)
     largest = max(np.abs(centres).max(), np.abs(segments).max(), radius)
+    # The kernels leave out what is further away; rounding of that distance shall not.
     reach = radius + 8 * np.spacing(largest)
     sums = np.zeros(len(centres), dtype)
     n_strips = len(strips.offsets) - 1

@@ -60,12 +60,13 @@ def on(model: nn.Module, polygon: Any, **options: Any) -> Partition:
 # --- against the oracle ---------------------------------------------------------------------
 
 
-def assert_exact(p: Partition, model: nn.Module) -> None:
+def assert_exact(p: Partition, model: nn.Module, rtol: float = RTOL) -> None:
     """Assert that a partition is the oracle's."""
+    p.check_invariants()
     network = read_sequential(model, origin=p.slice.origin, basis=p.slice.basis)
     expected = oracle.partition(network, p.slice.polygon)
     assert_same_structure(p, expected)
-    assert_same_geometry(p, expected)
+    assert_same_geometry(p, expected, rtol)
 
 
 def assert_same_structure(p: Partition, expected: OraclePartition) -> None:
@@ -136,7 +137,7 @@ def flips_of(p: Partition, edge: int) -> list[tuple[int, int, int]]:
     )
 
 
-def assert_same_geometry(p: Partition, expected: OraclePartition, rtol: float = RTOL) -> None:
+def assert_same_geometry(p: Partition, expected: OraclePartition, rtol: float) -> None:
     """Assert that vertices, areas and affine maps are right up to rounding."""
     regions, vertices = match_regions(p, expected), match_vertices(p, expected)
     exact = np.array(expected.vertices, dtype=float)

@@ -182,7 +182,7 @@ def test_residual_convolutional_network():
     block = Block(3).train()
     block.bn.running_mean.normal_()
     model = nn.Sequential(block, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 4), nn.GELU())
-    points, options = rows(6, 3, 4, 4), {"radius": 0.1, "n_directions": 9}
+    points, options = rows(6, 3, 4, 4), {"radius": 0.5, "n_directions": 9}
     found = local_complexity(model, points, **options)
     assert found.layer_names == ("0.relu", "0.relu", "4")
     assert found.layer_sizes == (48, 48, 4)
@@ -193,14 +193,14 @@ def test_residual_convolutional_network():
         second = x + copy[0].conv2(first.clamp(min=0))
         third = copy[1:4](second.clamp(min=0))
     np.testing.assert_array_equal(found.per_layer, by_definition([first, second, third], 6))
-    assert found.per_layer.all(axis=0).any()
+    assert found.per_layer.any(axis=0).all()
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", functional.silu, nn.ReLU()], ids=str)
 def test_transformer_whose_mlps_call_functions(activation):
     # Its fast path, taken in evaluation mode, would call no activation function.
     layer = nn.TransformerEncoderLayer(8, 2, 16, activation=activation, batch_first=True)
-    model = nn.TransformerEncoder(layer, 2)
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
     points, options = rows(4, 5, 8), {"radius": 0.2, "n_directions": 10}
     found = local_complexity(model, points, **options)
     assert found.layer_sizes == (5 * 16, 5 * 16)
@@ -295,6 +295,8 @@ def test_chosen_activation_of_unknown_kind_counts_by_the_sign_of_its_input():
     model[1] = Swish()
     found = local_complexity(model, points, **options, layers=[Swish])
     np.testing.assert_array_equal(found.per_layer, expected.per_layer)
+    alone = local_complexity(Swish(), [[0.0], [2.0]], radius=1, n_directions=1, layers=[Swish])
+    assert (alone.layer_names, alone.total.tolist()) == (("Swish",), [1, 0])
 
 
 def test_known_function_inside_a_chosen_module_counts_rather_than_the_module():

@@ -1,4 +1,7 @@
-"""The engine against the exact oracle, the model itself, closed forms and known counts."""
+"""The engine against the exact oracle, the model itself, closed forms and known counts.
+
+Degenerate networks have a module of their own, `test_exactness`.
+"""
 
 import logging
 import math
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 from torch import nn
 
@@ -24,34 +28,31 @@ from comparison import (
 from families import (
     ACTIVATIONS,
     DIAMOND,
-    FAMILIES,
     GENERIC,
     HEXAGON,
     SQUARE,
     TRIANGLE,
+    UNIT_SQUARE,
     Abs,
     build,
     example,
     gaussian,
     linear,
-    mixture,
 )
 from splinecam import (
     InvalidArgumentError,
     InvalidModelError,
-    InvariantError,
     Partition,
     RegionLimitError,
     Slice,
     compute_partition,
+    cutting,
     mesh,
     propagate,
 )
 from splinecam.convert import convert
 from splinecam.restrict import restrict
-from strategies import sliced_networks
-
-DEGENERATE = [name for name in FAMILIES if name not in GENERIC]
+from strategies import integer_networks, sliced_networks
 
 WORD_BORDERS = [0, 1, 31, 32, 62, 63, 64, 65, 127, 128]
 
@@ -97,25 +98,10 @@ def test_networks_in_general_position_are_partitioned_exactly(case):
     assert p.n_vertices - p.n_edges + p.n_regions == 1
 
 
-def assert_sound_or_refused(model: nn.Module, polygon: np.ndarray) -> None:
-    """Assert what holds on degenerate networks so far; to become `assert_exact` alone."""
-    try:
-        p = on(model, polygon)
-    except InvariantError:
-        return
-    p.check_invariants()
-    p.affine_maps()
-
-
-@pytest.mark.parametrize("name", DEGENERATE)
-def test_degenerate_networks_are_partitioned_soundly_or_refused(name):
-    for seed in range(10):
-        assert_sound_or_refused(*example(name, seed))
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_mixtures_are_partitioned_soundly_or_refused(seed):
-    assert_sound_or_refused(*mixture(np.random.default_rng(seed)))
+@given(integer_networks(), st.sampled_from([SQUARE, HEXAGON, UNIT_SQUARE]))
+@settings(max_examples=60, deadline=None)
+def test_integer_networks_are_partitioned_exactly(model, polygon):
+    assert_exact(on(model, polygon), model)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -319,9 +305,10 @@ def test_expected_number_of_regions_of_a_random_layer(n, weight_std, bias_std, r
 @pytest.fixture
 def many_blocks(monkeypatch):
     """Cut the work on the smallest of meshes into as many blocks as there can be."""
-    monkeypatch.setattr(mesh, "SMALL", 0)
-    for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN"):
-        monkeypatch.setattr(mesh, grain, 1)
+    monkeypatch.setattr(cutting, "SMALL", 0)
+    for module in (cutting, mesh):
+        for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN"):
+            monkeypatch.setattr(module, grain, 1, raising=False)
 
 
 @pytest.fixture
@@ -357,7 +344,8 @@ def test_blocks_of_two_batches(n_units):
 @pytest.mark.parametrize("name", ["integer", "duplicated", "tent", "many_concurrent"])
 def test_blocks_of_degenerate_networks(name):
     for seed in range(5):
-        assert_sound_or_refused(*example(name, seed))
+        model, polygon = example(name, seed)
+        assert_exact(on(model, polygon), model)
 
 
 @pytest.fixture(scope="module")
@@ -493,12 +481,6 @@ def test_refuses_executors_of_other_processes():
 def test_refuses_a_model_of_other_inputs():
     with pytest.raises(InvalidModelError, match="0"):
         on(default_mlp(3, 4, 1), SQUARE)
-
-
-@pytest.mark.parametrize("name", ["duplicated", "tent"])
-def test_degenerate_networks_are_refused_with_the_reason(name):
-    with pytest.raises(InvariantError, match="the network is degenerate on this slice"):
-        on(*example(name, 0))
 
 
 # --- what must not change -------------------------------------------------------------------

@@ -11,6 +11,8 @@ from splinecam.planar import Layer, PlanarNetwork
 
 RNG = np.random.default_rng(0)
 
+NO_ERRORS = {"weight_errors": np.zeros(1), "bias_errors": np.zeros(1)}
+
 
 def shared(breakpoints, slopes, anchor, n_units=3) -> Layer:
     """A layer whose units all apply the same function."""
@@ -21,6 +23,7 @@ def shared(breakpoints, slopes, anchor, n_units=3) -> Layer:
         breakpoints=np.array([breakpoints], float),
         slopes=np.array([slopes], float),
         anchors=np.array([anchor], float),
+        **NO_ERRORS,
     )
 
 
@@ -36,6 +39,7 @@ PER_UNIT = Layer(
     breakpoints=np.array([[-1.0, 1], [0, 6], [0.25, 0.5]]),
     slopes=np.array([[0.0, 1, 0], [0, 1, 0], [-1, 2, 3]]),
     anchors=np.array([-1.0, 0, 4]),
+    **NO_ERRORS,
 )
 LAYERS = [RELU, LEAKY, SHIFTED, HARDTANH, STAIRS, PER_UNIT]
 

@@ -13,11 +13,7 @@ import numpy as np
 from numba import njit
 
 from splinecam._kernels.arrays import INLINED, JIT
-from splinecam._kernels.edges import UNBOUNDED, sort_by_key
-
-
-BAD = 2.0**30
-"""A crossing whose radius is more roundings than this is left to exact arithmetic."""
+from splinecam._kernels.edges import BAD, UNBOUNDED, sort_by_key
 
 
 class Workspace(NamedTuple):

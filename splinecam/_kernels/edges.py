@@ -10,6 +10,9 @@ from splinecam._kernels.words import BITS, popcount, trailing_zeros
 
 INSERTION_SORT_LENGTH = 32
 
+BAD = 2.0**30
+"""A vertex whose radius is more roundings than this is left to exact arithmetic."""
+
 UNBOUNDED = 1e200
 """An error bound that says nothing; its square is still finite in no sum that is compared."""
 
@@ -70,8 +73,11 @@ def count_cuts(start, stop, edges, signs, zeros, chosen, offsets):
 
 
 @njit(**JIT)
-def find_cuts(start, stop, mesh, signs, zeros, values, bounds, chosen, cuts, unsure):
-    """Fill `cuts` for a range of edges, sorted along each; mark edges whose order is unsure."""
+def find_cuts(start, stop, mesh, signs, zeros, values, bounds, chosen, rounding, cuts, unsure):
+    """Fill `cuts` for a range of edges, sorted along each.
+
+    Marks edges in `unsure` whose cuts are too close to be ordered or placed badly.
+    """
     for e in range(start, stop):
         first = cuts.offsets[e]
         end = cuts.offsets[e + 1]
@@ -94,7 +100,7 @@ def find_cuts(start, stop, mesh, signs, zeros, values, bounds, chosen, cuts, uns
         sort_by_key(cuts.params, cuts.codes, first, end)
         dx = mesh.vertices[b, 0] - mesh.vertices[a, 0]
         dy = mesh.vertices[b, 1] - mesh.vertices[a, 1]
-        length = np.sqrt(dx * dx + dy * dy)
+        length = max(np.sqrt(dx * dx + dy * dy), rounding)
         reached = -1.0
         for k in range(first, end):
             h = cuts.codes[k] >> 1
@@ -103,9 +109,9 @@ def find_cuts(start, stop, mesh, signs, zeros, values, bounds, chosen, cuts, uns
             slack = 2.0 * doubt / change + PARAM_ROUNDING if change > 4.0 * doubt else UNBOUNDED
             cuts.slacks[k] = slack
             cuts.doubts[k] = doubt
-            cuts.slopes[k] = change / length if length > 0.0 else 0.0
-            if k > first and not cuts.params[k] - slack > reached:
-                unsure[e] = True
+            cuts.slopes[k] = change / length
+            is_close = k > first and not cuts.params[k] - slack > reached
+            unsure[e] |= is_close or slack * length > BAD * rounding
             reached = max(reached, cuts.params[k] + slack)
 
 

@@ -16,6 +16,10 @@ from numba import njit
 from splinecam._kernels.arrays import JIT
 
 
+NARROW = 2.0**-40
+"""Size of a part, relative to its region's, that without an area is nothing but rounding."""
+
+
 class Loops(NamedTuple):
     """The regions of a partition, as far as the kernels need them."""
 
@@ -98,7 +102,7 @@ def cut_regions(start, stop, regions, loops, rows, values, margins):
         before = count
         for i in range(len(rivals)):
             part = _winning_part(i, whole, region, loops)
-            if _has_area(part):
+            if _is_part(part, whole):
                 sides = _grown(sides, count + len(part.sides))
                 corners = _grown(corners, count + len(part.sides))
                 count = _append(part, i, rivals, region, loops, sides, corners, count)
@@ -286,13 +290,24 @@ def _span(outline, m, backward):
 
 
 @njit(**JIT)
-def _has_area(outline):
-    points = outline.points
+def _is_part(part, whole):
+    """Whether a part is there: it has an area or, as in regions too narrow for that, a length."""
+    points = part.points
     double_area = 0.0
     for m in range(1, len(points) - 1):
         double_area += (points[m, 0] - points[0, 0]) * (points[m + 1, 1] - points[0, 1])
         double_area -= (points[m, 1] - points[0, 1]) * (points[m + 1, 0] - points[0, 0])
-    return double_area > 0.0
+    return double_area > 0.0 or _perimeter(points) > NARROW * _perimeter(whole.points)
+
+
+@njit(**JIT)
+def _perimeter(points):
+    perimeter = 0.0
+    for m in range(len(points)):
+        following = (m + 1) % len(points)
+        perimeter += abs(points[following, 0] - points[m, 0])
+        perimeter += abs(points[following, 1] - points[m, 1])
+    return perimeter
 
 
 @njit(**JIT)
@@ -309,19 +324,15 @@ def _grown(array, size):
 
 @njit(**JIT)
 def _append(part, i, rivals, region, loops, sides, corners, at):
-    """Write a piece, in which rival `i` wins, without sides of length 0; return where it ends."""
+    """Write a piece, in which rival `i` wins; return where it ends."""
     for m in range(len(part.sides)):
         following = (m + 1) % len(part.sides)
-        u = part.points[m, 0]
-        v = part.points[m, 1]
-        if u == part.points[following, 0] and v == part.points[following, 1]:
-            continue
         sides[at, 0] = region
         sides[at, 1] = rivals[i]
         sides[at, 2] = -1
         sides[at, 3] = -1
-        corners[at, 0] = u
-        corners[at, 1] = v
+        corners[at, 0] = part.points[m, 0]
+        corners[at, 1] = part.points[m, 1]
         corners[at, 2] = 0.0
         if part.sides[m] >= 0:
             halfedge = loops.halfedges[loops.offsets[region] + part.sides[m]]

@@ -98,14 +98,14 @@ def empty_chords(offsets, with_chords):
 
 
 @njit(**JIT)
-def find_cuts_serially(mesh, signs, zeros, values, bounds, chosen):
-    """Cuts, and which edges have some that are too close to be ordered."""
+def find_cuts_serially(mesh, signs, zeros, values, bounds, chosen, rounding):
+    """Cuts, and which edges have some that float64 leaves open."""
     n_edges = mesh.edges.shape[0]
     offsets = np.zeros(n_edges + 1, np.int64)
     count_cuts(0, n_edges, mesh.edges, signs, zeros, chosen, offsets)
     cuts = empty_cuts(offsets)
     unsure = np.zeros(n_edges, np.bool_)
-    find_cuts(0, n_edges, mesh, signs, zeros, values, bounds, chosen, cuts, unsure)
+    find_cuts(0, n_edges, mesh, signs, zeros, values, bounds, chosen, rounding, cuts, unsure)
     return cuts, unsure
 
 
