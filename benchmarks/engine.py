@@ -94,7 +94,7 @@ def large() -> None:
 
 
 def measure_start() -> None:
-    """Seconds of a process with one small partition, over importing torch, by state of the cache."""
+    """Seconds that a process with one small partition takes beyond importing torch."""
     job = "from benchmarks.engine import *; sc.compute_partition(mlp([2, 64, 64, 1]), SQUARE)"
     with tempfile.TemporaryDirectory() as cache:
         environment = {"NUMBA_CACHE_DIR": cache}

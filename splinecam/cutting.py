@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from splinecam._kernels.arrays import Bounds, Cuts, FaceOffsets, Mesh, Zeros
+from splinecam._kernels.arrays import Bounds, Chords, Cuts, FaceOffsets, Mesh, Zeros
 from splinecam._kernels.edges import BAD, count_cuts, find_cuts, split_edges
 from splinecam._kernels.faces import build_faces, count_faces
 from splinecam._kernels.refine import (
@@ -51,7 +51,6 @@ EDGE_GRAIN = 8192
 
 USUAL = 2.0**16
 """Vertices whose radius is more roundings than this are compared hinge by hinge, for speed."""
-
 
 
 class Cutter:
@@ -125,7 +124,7 @@ class Cutter:
         """Size of the refined mesh and of the chords along which values are carried."""
         offsets = self._offsets
         n_edges = len(self._mesh.edges) + len(self._cuts.codes) + int(offsets.edges[-1])
-        mesh = 24 * self.n_vertices + 28 * n_edges + 4 * int(offsets.halfedges[-1]) + 4 * self.n_faces
+        mesh = 24 * self.n_vertices + 28 * n_edges + 4 * (int(offsets.halfedges[-1]) + self.n_faces)
         return mesh + 16 * int(offsets.chords[-1]) + 16 * int(offsets.entries[-1])
 
     @property
@@ -145,7 +144,9 @@ class Cutter:
         for corner in np.roll(corners, -start)[1:].tolist():
             signs = unpack_set(self._signs[corner], n_hinges)
             row = self._zeros.rows[corner]
-            zero = unpack_set(self._zeros.words[row], n_hinges) if row >= 0 else ~undecided & False
+            zero = np.zeros(n_hinges, bool)
+            if row >= 0:
+                zero = unpack_set(self._zeros.words[row], n_hinges)
             positive = np.where(undecided & ~zero, signs, positive)
             undecided &= zero
         return positive & ~undecided
@@ -276,7 +277,8 @@ class Cutter:
         faces = [f for f in np.flatnonzero(self._special).tolist() if f not in self._described]
         points, radii = self._placed
         worst = BAD * self._rounding
-        close = set()
+        descriptions: dict[int, SpecialFace] = {}
+        close = []
         for face in faces:
             description, n_wrong = describe_special(
                 face,
@@ -285,17 +287,20 @@ class Cutter:
             )
             if n_wrong:
                 raise InvariantError(f"face {face}: a hinge does not meet it in two places")
-            self._described[face] = (description, None)
+            descriptions[face] = description
             if description.unsure.any() or (description.radii > worst).any():
-                close.add(face)
+                close.append(face)
         if close:
-            self._resolver.gather_faces(np.array(sorted(close)))
-        for face in faces:
-            description, _ = self._described[face]
-            tied = np.zeros(len(description.params), bool)
-            if face in close:
-                self._resolver.place_crossings(face, description, points, worst, self._rounding)
-                tied = self._resolver.order_crossings(face, description)
+            self._resolver.gather_faces(np.array(close))
+        ties = dict.fromkeys(faces)
+        for face in close:
+            description = descriptions[face]
+            self._resolver.place_crossings(face, description, points, worst, self._rounding)
+            ties[face] = self._resolver.order_crossings(face, description)
+        for face, description in descriptions.items():
+            tied = ties[face]
+            if tied is None:
+                tied = np.zeros(len(description.params), bool)
             n_crossings = len(description.lower)
             nodes = join_nodes(description.offsets, description.crossings, tied, n_crossings)
             self._described[face] = (description, nodes)
@@ -321,7 +326,7 @@ class Cutter:
 
     # -- building -----------------------------------------------------------------------------
 
-    def _build(self, *, with_chords: bool) -> tuple[Mesh, object, np.ndarray]:
+    def _build(self, *, with_chords: bool) -> tuple[Mesh, Chords, np.ndarray]:
         """All but the special faces; and which others turn out to be special."""
         mesh, cuts, offsets = self._mesh, self._cuts, self._offsets
         unsure = np.zeros(len(self._special), bool)
@@ -357,7 +362,8 @@ class Cutter:
         for i in np.flatnonzero(np.diff(special.member_offsets) > 1).tolist():
             start, stop = special.member_offsets[i : i + 2].tolist()
             leading = int(special.members[start]) & 1
-            edges = range(first + i + int(nodes.offsets[i]), first + i + 1 + int(nodes.offsets[i + 1]))
+            parts = nodes.offsets[i : i + 2].tolist()
+            edges = range(first + i + parts[0], first + i + 1 + parts[1])
             for code in special.members[start + 1 : stop].tolist():
                 shared = 2 * (self._label + (code >> 1)) + ((code & 1) ^ leading)
                 beside += [(edge, shared) for edge in edges]

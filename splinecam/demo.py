@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ def train_digit_classifier(seed: int = 0, *, progress: bool = False) -> DigitCla
 
 def _relu_network() -> nn.Sequential:
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+    for fan_in, fan_out in pairwise(WIDTHS):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -92,7 +93,7 @@ def _split_digits(seed: int) -> list[torch.Tensor]:
         raise SplineCamError(
             "the demo needs scikit-learn's digits: pip install 'splinecam[demo]'"
         ) from error
-    digits = load_digits(as_frame=False)
-    images = (digits.data / 16).astype(np.float32)
-    parts = train_test_split(images, digits.target, random_state=seed, stratify=digits.target)
+    pixels, labels = load_digits(return_X_y=True)
+    images = (np.asarray(pixels) / 16).astype(np.float32)
+    parts = train_test_split(images, labels, random_state=seed, stratify=labels)
     return [torch.from_numpy(part) for part in parts]

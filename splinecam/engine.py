@@ -36,6 +36,9 @@ FIRST_BATCH = 32
 
 MAX_REGIONS = 500_000_000
 
+NEGLIGIBLE = 2**28
+"""Bytes that are taken without asking how many are free."""
+
 
 def compute_partition(
     model: nn.Module,
@@ -239,6 +242,8 @@ class _Engine:
         layers = self._network.layers
         carried = layers[number + 1].n_hinges if number + 1 < len(layers) else 0
         needed = cutter.n_bytes + 8 * cutter.n_vertices * carried
+        if needed < NEGLIGIBLE:
+            return
         available = psutil.virtual_memory().available
         if needed > available:
             raise InsufficientMemoryError(

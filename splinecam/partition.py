@@ -161,13 +161,12 @@ class Partition:
         steps = np.concatenate([np.ones(len(inner)), 1 - 2 * (self.shared_hinges & 1)])
         order = np.lexsort([hinges, edges])
         hinges = hinges[order]
-        flips = EdgeFlips(
-            edges[order].astype(np.int32),
-            self.network.hinge_layers[hinges].astype(np.int32),
-            self.network.hinge_units[hinges].astype(np.int32),
-            steps[order].astype(np.int8),
+        return EdgeFlips(
+            _frozen(edges[order].astype(np.int32)),
+            _frozen(self.network.hinge_layers[hinges].astype(np.int32)),
+            _frozen(self.network.hinge_units[hinges].astype(np.int32)),
+            _frozen(steps[order].astype(np.int8)),
         )
-        return EdgeFlips(*map(_frozen, flips))
 
     @cached_property
     def region_vertices(self) -> Ints:

@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+
 class LinearMap(Protocol):
     """A linear map on batches."""
 
@@ -34,7 +35,6 @@ class LinearMap(Protocol):
     def magnitudes(self) -> LinearMap:
         """The same map with the absolute values of its coefficients."""
         ...
-
 
 
 @dataclass(frozen=True, eq=False)

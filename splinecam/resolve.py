@@ -69,7 +69,11 @@ class Resolver:
     # -- signs --------------------------------------------------------------------------------
 
     def decide_signs(
-        self, vertices: np.ndarray, values: np.ndarray, signs: np.ndarray, unsure: Sequence[list[int]]
+        self,
+        vertices: np.ndarray,
+        values: np.ndarray,
+        signs: np.ndarray,
+        unsure: Sequence[list[int]],
     ) -> Zeros:
         """Set the signs and values of unsure (vertex, hinge) pairs; return where hinges vanish.
 
@@ -159,9 +163,10 @@ class Resolver:
             special.radii[x] = 2 * special.widths[list(chords)].max() + 4 * rounding
         for entry in np.flatnonzero(np.isin(special.crossings, bad)).tolist():
             chord = int(np.searchsorted(special.offsets, entry, side="right")) - 1
-            ends = (points[special.places[places[chord]]] for places in (special.first, special.second))
+            start = points[special.places[special.first[chord]]]
+            end = points[special.places[special.second[chord]]]
             point = special.points[special.crossings[entry]]
-            special.params[entry], _ = _project(point, *ends, 0.0)
+            special.params[entry], _ = _project(point, start, end, 0.0)
 
     def order_crossings(self, face: int, special: SpecialFace) -> np.ndarray:
         """Sort unsure crossings along chords exactly; say which are where the one before is."""

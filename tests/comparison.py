@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 import oracle
-from oracle import OraclePartition, read_sequential
+from oracle import OracleNetwork, OraclePartition, fractions, read_sequential
 from splinecam import Partition, Slice, compute_partition
 
-RTOL = 1e-8
-"""Relative to the extent of what is compared; two crossing lines may be nearly parallel."""
+RTOL = 1e-9
+"""Error of coordinates relative to the slice's extent; crossing lines may be nearly parallel."""
 
 ARRAYS = (
     *("vertices", "edges", "edge_regions", "edge_hinges"),
@@ -60,13 +60,13 @@ def on(model: nn.Module, polygon: Any, **options: Any) -> Partition:
 # --- against the oracle ---------------------------------------------------------------------
 
 
-def assert_exact(p: Partition, model: nn.Module, rtol: float = RTOL) -> None:
+def assert_exact(p: Partition, model: nn.Module) -> None:
     """Assert that a partition is the oracle's."""
     p.check_invariants()
     network = read_sequential(model, origin=p.slice.origin, basis=p.slice.basis)
     expected = oracle.partition(network, p.slice.polygon)
     assert_same_structure(p, expected)
-    assert_same_geometry(p, expected, rtol)
+    assert_same_geometry(p, expected)
 
 
 def assert_same_structure(p: Partition, expected: OraclePartition) -> None:
@@ -101,7 +101,7 @@ def match_vertices(p: Partition, expected: OraclePartition) -> np.ndarray:
     regions, patterns = match_regions(p, expected), p.patterns().astype(int)
     first_units = np.cumsum([0, *p.layer_sizes])
     expected_edges = {frozenset(edge.regions): edge for edge in expected.interior_edges}
-    for edge in np.flatnonzero(p.edge_regions[:, 1] >= 0):
+    for edge in np.flatnonzero(p.edge_regions[:, 1] >= 0).tolist():
         left, right = p.edge_regions[edge]
         partner = expected_edges[frozenset((regions[left].item(), regions[right].item()))]
         layer, unit = p.edge_layers[edge], p.edge_units[edge]
@@ -137,17 +137,36 @@ def flips_of(p: Partition, edge: int) -> list[tuple[int, int, int]]:
     )
 
 
-def assert_same_geometry(p: Partition, expected: OraclePartition, rtol: float) -> None:
+def assert_same_geometry(p: Partition, expected: OraclePartition) -> None:
     """Assert that vertices, areas and affine maps are right up to rounding."""
     regions, vertices = match_regions(p, expected), match_vertices(p, expected)
     exact = np.array(expected.vertices, dtype=float)
-    assert_near(p.vertices, exact[vertices], rtol * np.ptp(exact, axis=0).max())
+    extent = np.ptp(exact, axis=0).max()
+    atol = RTOL * extent + 4 * np.spacing(np.abs(exact).max())
+    assert_near(p.vertices, exact[vertices], atol)
     areas = np.array(expected.areas, dtype=float)
-    assert_near(p.areas, areas[regions], rtol * areas.sum())
+    assert_near(p.areas, areas[regions], 4 * extent * atol)
     expected_maps = zip(*expected.affine_maps, strict=True)
-    for found, parts in zip(p.affine_maps(), expected_maps, strict=True):
+    terms = largest_terms(expected.network)
+    for found, parts, largest in zip(p.affine_maps(), expected_maps, terms, strict=True):
         exact = np.array([part.astype(float) for part in parts])
-        assert_near(found, exact[regions], rtol * np.abs(exact).max())
+        assert (np.abs(found - exact[regions]) <= 1e-13 * largest).all()
+
+
+def largest_terms(network: OracleNetwork) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the absolute values of the terms of A (out, 2) and b (out,) of any affine map."""
+    slopes, offsets = np.eye(2), np.zeros(2)
+    layers = [(layer.exact_weight, layer.exact_bias, layer.activations) for layer in network.layers]
+    if network.output is not None:
+        layers.append((fractions(network.output.weight), fractions(network.output.bias), None))
+    for weight, bias, activations in layers:
+        magnitudes = np.abs(weight).astype(float)
+        slopes, offsets = magnitudes @ slopes, magnitudes @ offsets + np.abs(bias).astype(float)
+        if activations is not None:
+            steepest = np.array([max(map(abs, f.slopes)) for f in activations], float)
+            highest = np.array([max(map(abs, f.intercepts)) for f in activations], float)
+            slopes, offsets = steepest[:, None] * slopes, steepest * offsets + highest
+    return slopes, offsets
 
 
 def assert_near(found: np.ndarray, exact: np.ndarray, atol: float) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from families import ACTIVATIONS, SQUARE, build, gaussian, linear
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
+
+from families import ACTIVATIONS, SQUARE, build, gaussian, linear
 
 
 @st.composite

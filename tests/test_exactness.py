@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
+
+import splinecam.cutting
 from comparison import assert_near, assert_same_structure, match_vertices, on
 from families import FAMILIES, GENERIC, LAYER_FAMILIES, Example, example, mixture, perturb
 from oracle import partition, read_sequential
-
-import splinecam.cutting
 from splinecam.errors import InvariantError
 from splinecam.resolve import Resolver
 

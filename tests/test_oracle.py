@@ -8,6 +8,10 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
 from families import (
     FAMILIES,
     GENERIC,
@@ -21,8 +25,6 @@ from families import (
     perturb,
     tent_map,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from oracle import (
     OracleLayer,
     OracleNetwork,
@@ -34,7 +36,6 @@ from oracle import (
     read_sequential,
 )
 from strategies import integer_networks, polygons, sliced_networks
-from torch import nn
 
 
 def of_lines(*lines, on=SQUARE) -> OraclePartition:

@@ -30,8 +30,9 @@ def carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried)
     """Fill the rows of `carried` that belong to the cuts of a range of old edges.
 
     `targets` (C,) are the cuts of the refined mesh that these cuts, not yet merged, became; it is
-    empty where none was merged. Parameters: `values` (V, H) of the cutting hinges at old vertices; `kinks` (H, D): what a unit
-    change of slope of each hinge adds to the slope of each carried value; `carried` (V', D).
+    empty where none was merged. Other parameters: `values` (V, H) of the cutting hinges at old
+    vertices; `kinks` (H, D): what a unit change of slope of each hinge adds to the slope of each
+    carried value; `carried` (V', D).
     """
     n_old = values.shape[0]
     slopes = np.empty(_longest(start, stop, cuts.offsets), np.float64)

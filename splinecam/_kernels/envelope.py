@@ -15,7 +15,6 @@ from numba import njit
 
 from splinecam._kernels.arrays import JIT
 
-
 NARROW = 2.0**-40
 """Size of a part, relative to its region's, that without an area is nothing but rounding."""
 

@@ -232,9 +232,7 @@ def _subdivide_face(face, n_chords, n_pieces, old, cuts, offsets, label, roundin
     first_vertex = _first_crossing(face, old, cuts, offsets)
     n_crossings = list_crossings(work, n_chords)
     measure_chords(work, n_chords, new.vertices, old.vertices.shape[0], cuts, rounding)
-    n_unsure = place_crossings(
-        work, n_crossings, new.vertices, new.radii, first_vertex, rounding
-    )
+    n_unsure = place_crossings(work, n_crossings, new.vertices, new.radii, first_vertex, rounding)
     n_unsure += order_crossings(work, n_chords)
     for piece in range(n_pieces):
         work.successors[piece] = piece + 1

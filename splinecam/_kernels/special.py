@@ -66,9 +66,9 @@ def mark_special(start, stop, mesh, zeros, merged, special):
 @njit(**JIT)
 def _strict_sign(v, h, signs, zeros):
     bit = uint64(h % BITS)
-    if zeros.rows.shape[0] > 0 and zeros.rows[v] >= 0:
-        if (zeros.words[zeros.rows[v], h // BITS] >> bit) & uint64(1):
-            return 0
+    has_zeros = zeros.rows.shape[0] > 0 and zeros.rows[v] >= 0
+    if has_zeros and (zeros.words[zeros.rows[v], h // BITS] >> bit) & uint64(1):
+        return 0
     return 1 if (signs[v, h // BITS] >> bit) & uint64(1) else -1
 
 
@@ -94,7 +94,7 @@ def describe_special(
     n_old = old.vertices.shape[0]
     places, halfedges = _walk_places(face, old, cuts)
     n_places = places.shape[0]
-    positive, cutting = _cutting_words(places, n_old, signs, zeros, chosen)
+    cutting = _cutting_words(places, n_old, signs, zeros, chosen)
     n_cutting = 0
     for w in range(cutting.shape[0]):
         n_cutting += popcount(cutting[w])
@@ -162,7 +162,7 @@ def _walk_places(face, old, cuts):
 
 @njit(**JIT)
 def _cutting_words(places, n_old, signs, zeros, chosen):
-    """Words of the hinges that are positive at a corner, and of those that cut the face."""
+    """Words of the hinges that are positive at one corner of a face and negative at another."""
     n_words = chosen.shape[0]
     positive = np.zeros(n_words, np.uint64)
     negative = np.zeros(n_words, np.uint64)
@@ -175,7 +175,7 @@ def _cutting_words(places, n_old, signs, zeros, chosen):
                 strict &= ~zeros.words[zeros.rows[v], w]
             positive[w] |= signs[v, w] & strict
             negative[w] |= ~signs[v, w] & strict
-    return positive, positive & negative
+    return positive & negative
 
 
 @njit(**JIT)
