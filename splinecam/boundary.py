@@ -7,14 +7,13 @@ are cut.
 
 **Rounding.** Evaluating ``z = a u + b v + c`` rounds by a few units, of 2⁻⁵³ each, of
 ``m = |a u| + |b v| + |c|``; that the vertex ``(u, v)`` is rounded itself adds as much. The map's
-coefficients come from sums over the units of each layer, whose rounding is not bounded by ``m``
-but grows with depth: measured, maps of neighbouring regions differ at their common vertices by 5
-units in small networks and by up to 310 in ones of 15 layers. So the margin of an output at a
-vertex is 512 units of ``m`` (`ROUNDING`) and on top of that what the maps round the vertex in fact
-differ by. Two outputs closer than their margins count as equal at that vertex, in all its regions
-alike: classes that tie over an area, or along an edge, do so in float64 too, and a boundary that
-passes through a vertex leaves no sliver there. That is a matter of neatness; slivers, where
-rounding is worse, are pieces like any other.
+coefficients come from sums over the units of each layer, whose rounding ``m`` does not bound;
+measured, maps of neighbouring regions differ at their common vertices by 5 units in small networks
+and by up to 310 in ones of 15 layers. So the margin of an output at a vertex is 64 units of ``m``
+(`ROUNDING`), and on top of that what the maps round the vertex in fact differ by. Two outputs
+closer than their margins count as equal at that vertex, in all its regions alike: classes that tie
+over an area, or along an edge, do so in float64 too, and a boundary that passes through a vertex
+leaves no sliver there. Where rounding is worse there are slivers, which are pieces like any other.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ class DecisionBoundary:
     piece_classes : ndarray
         (P,) int64.
     piece_areas : ndarray
-        (P,) float64, in plane coordinates.
+        (P,) float64, in plane coordinates; of pieces too narrow for an area, what rounding leaves.
     piece_offsets : ndarray
         (P + 1,) int64, where each piece begins in `piece_vertices`.
     piece_vertices : ndarray

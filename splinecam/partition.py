@@ -91,8 +91,11 @@ class Partition:
     >>> p = sc.compute_partition(fold, sc.Slice.box((-1, 1), (-1, 1)))
     >>> p
     <Partition: 2 regions, 7 edges, 6 vertices; 1 unit in 1 layer>
-    >>> p.patterns().tolist(), p.areas.tolist()
-    ([[0], [1]], [2.0, 2.0])
+    >>> [tuple(flip.tolist()) for flip in p.edge_flips]
+    [(6,), (0,), (0,), (1,)]
+    >>> left, right = p.edge_regions[6]
+    >>> p.patterns([left, right]).tolist(), p.areas.tolist()
+    ([[1], [0]], [2.0, 2.0])
     """
 
     slice: Slice
