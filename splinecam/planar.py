@@ -209,12 +209,18 @@ class PlanarNetwork:
         for layer in self.layers:
             slopes, offsets = layer.pieces(patterns[:, start : start + layer.n_units])
             start += layer.n_units
-            columns = (columns @ layer.weight.T) + np.eye(3)[2][:, None] * layer.bias
-            columns = columns * slopes[:, None, :]
+            columns = _compose(columns, layer.weight, layer.bias) * slopes[:, None, :]
             columns[:, 2] += offsets
-        columns = columns @ self.weight.T
-        columns[:, 2] += self.bias
+        columns = _compose(columns, self.weight, self.bias)
         return np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1)), columns[:, 2]
+
+
+def _compose(columns: Floats, weight: Floats, bias: Floats) -> Floats:
+    """Apply an affine map to maps given by columns (k, 3, K), in one matrix product."""
+    count, _, width = columns.shape
+    composed = (columns.reshape(3 * count, width) @ weight.T).reshape(count, 3, len(bias))
+    composed[:, 2] += bias
+    return composed
 
 
 def _check_array(name: str, array: Floats, shape: tuple[int, ...]) -> None:

@@ -156,17 +156,20 @@ def assert_same_geometry(p: Partition, expected: OraclePartition) -> None:
 def largest_terms(network: OracleNetwork) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the absolute values of the terms of A (out, 2) and b (out,) of any affine map."""
     slopes, offsets = np.eye(2), np.zeros(2)
-    layers = [(layer.exact_weight, layer.exact_bias, layer.activations) for layer in network.layers]
+    for layer in network.layers:
+        weight, bias = magnitudes(layer.weight), magnitudes(layer.bias)
+        steepest = np.array([max(map(abs, f.slopes)) for f in layer.activations], float)
+        highest = np.array([max(map(abs, f.intercepts)) for f in layer.activations], float)
+        slopes = steepest[:, None] * (weight @ slopes)
+        offsets = steepest * (weight @ offsets + bias) + highest
     if network.output is not None:
-        layers.append((fractions(network.output.weight), fractions(network.output.bias), None))
-    for weight, bias, activations in layers:
-        magnitudes = np.abs(weight).astype(float)
-        slopes, offsets = magnitudes @ slopes, magnitudes @ offsets + np.abs(bias).astype(float)
-        if activations is not None:
-            steepest = np.array([max(map(abs, f.slopes)) for f in activations], float)
-            highest = np.array([max(map(abs, f.intercepts)) for f in activations], float)
-            slopes, offsets = steepest[:, None] * slopes, steepest * offsets + highest
+        weight, bias = magnitudes(network.output.weight), magnitudes(network.output.bias)
+        slopes, offsets = weight @ slopes, weight @ offsets + bias
     return slopes, offsets
+
+
+def magnitudes(numbers: Any) -> np.ndarray:
+    return np.abs(fractions(numbers)).astype(float)
 
 
 def assert_near(found: np.ndarray, exact: np.ndarray, atol: float) -> None:

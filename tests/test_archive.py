@@ -33,6 +33,7 @@ PARTITIONS = {
     "several breakpoints": lambda: on(*example("generic_hardtanh", 2)),
     "slopes of each unit": prelu_per_unit,
     "images": images,
+    "edges of several units": lambda: on(*example("duplicated", 0)),
     "no units": lambda: on(nn.Sequential(nn.Linear(2, 1)), HEXAGON),
     "nothing cuts": lambda: on(default_mlp(2, 3, 1), 1e-9 * HEXAGON),
 }
@@ -270,6 +271,25 @@ def test_refuses_truncated_files(saved):
     for length in range(0, len(whole), len(whole) // 60):
         saved.write_bytes(whole[:length])
         refused(saved, "is not a sound file of splinecam")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("shared_edges", 10**6, "is damaged: shared_edges has entries outside"),
+        ("shared_edges", -1, "is damaged: shared_edges has entries outside"),
+        ("shared_edges", 10**3, "is damaged: shared_edges "),
+        ("shared_hinges", 10**6, "is damaged: shared_hinges has entries outside"),
+        ("shared_hinges", -1, "is damaged: shared_hinges has entries outside"),
+    ],
+)
+def test_refuses_shared_edges_that_cannot_be(tmp_path, name, value, message):
+    path = tmp_path / "partition.npz"
+    PARTITIONS["edges of several units"]().save(path)
+    array = arrays(path)[name].copy()
+    array[0] = value
+    edit(path, **{name: array})
+    refused(path, message)
 
 
 def is_refused(path, content: bytes, p: Partition) -> bool:

@@ -161,6 +161,24 @@ def test_repr(model, polygon, text):
     assert repr(on(model, polygon)) == f"<Partition: {text}>"
 
 
+def test_edge_flips_are_the_differences_of_patterns(p, hardtanh):
+    for partition in (p, hardtanh, on(*example("duplicated", 0)), on(*example("symmetric", 0))):
+        patterns, flips = partition.patterns().astype(int), partition.edge_flips
+        change = np.zeros((partition.n_edges, partition.n_units), int)
+        first_units = np.cumsum([0, *partition.layer_sizes])
+        change[flips.edges, first_units[flips.layers] + flips.units] = flips.steps
+        inner = partition.edge_regions[:, 1] >= 0
+        left, right = partition.edge_regions[inner].T
+        np.testing.assert_array_equal(change[inner], patterns[left] - patterns[right])
+        assert not change[~inner].any()
+        edges, first = np.unique(flips.edges, return_index=True)
+        np.testing.assert_array_equal(edges, np.flatnonzero(inner))
+        np.testing.assert_array_equal(flips.layers[first], partition.edge_layers[inner])
+        np.testing.assert_array_equal(flips.units[first], partition.edge_units[inner])
+        assert (flips.steps[first] == 1).all()
+        assert not any(array.flags.writeable for array in flips)
+
+
 # --- patterns and affine maps ---------------------------------------------------------------
 
 
@@ -420,6 +438,26 @@ def test_invariants_notice_every_merger_of_two_vertices():
             replace(p, edges=edges).check_invariants()
         messages.add(str(caught.value))
     assert "a vertex has fewer than two edges" in messages
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("shared_edges", -1, "shared_edges has entries outside 0 … "),
+        ("shared_hinges", -1, "shared_hinges has entries outside 0 … "),
+        ("shared_hinges", 10**9, "shared_hinges has entries outside 0 … "),
+    ],
+)
+def test_invariants_notice_shared_edges_that_cannot_be(name, value, message):
+    p = on(*example("duplicated", 0))
+    array = getattr(p, name)
+    assert len(array) > 1
+    with pytest.raises(InvariantError, match=message):
+        replace(p, **{name: changed(array, 0, value)}).check_invariants()
+    with pytest.raises(InvariantError, match="shared_edges does not ascend"):
+        replace(p, shared_edges=p.shared_edges[::-1]).check_invariants()
+    with pytest.raises(InvariantError, match="the arrays' shapes do not fit each other"):
+        replace(p, **{name: array[1:]}).check_invariants()
 
 
 def test_invariants_hold_where_coordinates_are_coarse():
