@@ -36,33 +36,33 @@ def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
     """Bounds of each layer's hinges on a polygon (n, 2)."""
     bounds = []
     lipschitz, noise = 1.0, 0.0
-    size = float(np.linalg.norm(np.abs(polygon).max(axis=0)))
-    for layer in network.layers:
-        norms = np.linalg.norm(layer.weight, axis=1) * SAFETY
+    size = _norm(np.abs(polygon).max(axis=0))
+    for number, layer in enumerate(network.layers):
+        norms = np.sqrt(np.einsum("ij,ij->i", layer.weight, layer.weight)) * SAFETY
         rounding = UNIT_ROUNDOFF * OPERATIONS * (layer.weight.shape[1] + 8)
-        largest = norms * size + np.abs(layer.bias)
-        unit_noise = norms * noise + rounding * largest
+        unit_noise = norms * (noise + rounding * size) + rounding * np.abs(layer.bias)
         unit_noise += layer.weight_errors * (size + noise) + layer.bias_errors
         hinge_noise = unit_noise[:, None] + rounding * np.abs(layer.breakpoints)
-        hinge_reach = np.repeat(norms * lipschitz, layer.n_breakpoints)
-        bounds.append(Bounds(hinge_reach * SAFETY, hinge_noise.ravel() * SAFETY))
-        if len(bounds) == len(network.layers):
+        hinge_reach = np.repeat(norms * (lipschitz * SAFETY), layer.n_breakpoints)
+        bounds.append(Bounds(hinge_reach, hinge_noise.ravel() * SAFETY))
+        if number + 1 == len(network.layers):
             break
-        steepest = float(np.abs(layer.slopes).max())
-        norm = (spectral_bound(layer.weight) + float(np.linalg.norm(layer.weight_errors))) * SAFETY
-        offset = float(np.linalg.norm(layer.bias)) + _offset_at_zero(layer)
+        slopes, anchors, breakpoints = (
+            np.abs(table) for table in (layer.slopes, layer.anchors, layer.breakpoints)
+        )
+        steepest = float(slopes.max())
+        norm = (spectral_bound(layer.weight) + _norm(layer.weight_errors)) * SAFETY
+        # Activations where all pre-activations vanish: at most this each.
+        at_zero = float(anchors.max()) + steepest * float(breakpoints.max())
+        offset = steepest * _norm(layer.bias) + at_zero * layer.n_units**0.5
         lipschitz *= norm * steepest
-        noise = float(np.linalg.norm(unit_noise)) * steepest * SAFETY
-        size = (norm * size * steepest + offset * max(steepest, 1.0)) * SAFETY
+        noise = _norm(unit_noise) * steepest * SAFETY
+        size = (norm * size * steepest + offset) * SAFETY
     return bounds
 
 
-def _offset_at_zero(layer: Layer) -> float:
-    """Norm of the activations where all pre-activations vanish, at most."""
-    anchors = np.abs(layer.anchors) + np.abs(layer.slopes).max(axis=1) * np.abs(
-        layer.breakpoints
-    ).max(axis=1)
-    return float(np.linalg.norm(np.broadcast_to(anchors, layer.n_units)))
+def _norm(vector: np.ndarray) -> float:
+    return float(np.sqrt(vector @ vector))
 
 
 def spectral_bound(matrix: np.ndarray) -> float:

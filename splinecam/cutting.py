@@ -372,6 +372,8 @@ class Cutter:
     def _share(self, beside: list[tuple[int, int]]) -> Shared:
         """What the refined mesh's edges share: old edges pass theirs on to all pieces."""
         edges, codes = self._shared
+        if not (len(edges) or len(beside) or len(self._zeros.rows)):
+            return self._shared
         if len(self._zeros.rows):
             more_edges, more_codes = self._vanishing()
             edges = np.concatenate([edges, more_edges])

@@ -16,6 +16,8 @@ from splinecam.slices import Slice
 
 UNIT_ROUNDOFF = 2.0**-53
 
+NO_ERROR = np.zeros(1)
+
 
 def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
     """The program as a function of plane coordinates.
@@ -83,8 +85,14 @@ def _rounding(
     a chain of steps adds such an error for each, carried on by the absolute values of the later
     ones.
     """
-    if columns is None and len(steps) == 1 and isinstance(steps[0].linear, MatMul):
-        return np.zeros(1), np.zeros(1)  # the matrix is the step's own
+    if len(steps) == 1 and len(shape) == 1 and isinstance(linear := steps[0].linear, MatMul):
+        if columns is None:
+            return NO_ERROR, NO_ERROR  # the matrix is the step's own
+        # The same as below, without torch's overhead.
+        weight, frame = np.abs(linear.weight.numpy()), np.abs(columns.numpy())
+        unit = 2 * UNIT_ROUNDOFF * (linear.n_terms + 2)
+        weight_errors = unit * np.sqrt(((weight @ frame[:-1].T) ** 2).sum(axis=1))
+        return weight_errors, unit * (weight @ frame[-1] + np.abs(_offset(steps[0])))
     if columns is None:
         size = prod(shape)
         columns = torch.eye(size + 1, size, dtype=torch.float64).reshape(size + 1, *shape)

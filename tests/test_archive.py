@@ -33,7 +33,7 @@ PARTITIONS = {
     "several breakpoints": lambda: on(*example("generic_hardtanh", 2)),
     "slopes of each unit": prelu_per_unit,
     "images": images,
-    "edges of several units": lambda: on(*example("duplicated", 0)),
+    "edges of several units": lambda: on(*example("duplicated", 4)),
     "no units": lambda: on(nn.Sequential(nn.Linear(2, 1)), HEXAGON),
     "nothing cuts": lambda: on(default_mlp(2, 3, 1), 1e-9 * HEXAGON),
 }

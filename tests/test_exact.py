@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -129,9 +130,10 @@ def test_floats_become_the_integers_they_are(values):
 # --- Networks --------------------------------------------------------------------------------
 
 
-def fractions(tensor: torch.Tensor) -> np.ndarray:
-    numbers = [Fraction(x) for x in tensor.flatten().tolist()]
-    return np.array(numbers, dtype=object).reshape(tuple(tensor.shape))
+def fractions(values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    numbers = [Fraction(x) for x in array.ravel().tolist()]
+    return np.array(numbers, dtype=object).reshape(array.shape)
 
 
 def apply_affine(step: Affine, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -158,7 +160,7 @@ def apply_bend(step: PiecewiseLinear, z: np.ndarray) -> tuple[np.ndarray, list[i
 
 def follow(program: Program, slice_: Slice, u: float, v: float) -> tuple[list[np.ndarray], bytes]:
     """Pre-activations of all layers at a point of the plane, and the pattern, in fractions."""
-    origin, first, second = (fractions(torch.from_numpy(x)) for x in (slice_.origin, *slice_.basis))
+    origin, first, second = map(fractions, (slice_.origin, *slice_.basis))
     x = origin + Fraction(u) * first + Fraction(v) * second
     shape, preactivations, pattern = program.input_shape, [], []
     for step in program.steps:
@@ -218,16 +220,23 @@ def subnormal() -> nn.Module:
 def mlp(*widths: int) -> nn.Sequential:
     torch.manual_seed(2)
     modules: list[nn.Module] = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in pairwise(widths):
         modules += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*modules)
+
+
+def moved(distance: float) -> nn.Module:
+    model = mlp(2, 4, 4).double()
+    with torch.no_grad():
+        model[0].bias -= model[0].weight @ torch.tensor([distance, -distance]).double()
+    return model
 
 
 SQUARE = Slice.box((-1, 1), (-1, 1))
 
 CASES: dict[str, tuple[nn.Module, Slice]] = {
     "mlp": (mlp(2, 6, 5, 4), SQUARE),
-    "far": (mlp(2, 4, 4), SQUARE.with_box((1e6, 1e6 + 1), (-1e6, 1 - 1e6))),
+    "far": (moved(1e6), SQUARE.with_box((1e6 - 2, 1e6 + 2), (-1e6 - 2, 2 - 1e6))),
     "batch norm": (normalised(), SQUARE),
     "two matrices": (
         nn.Sequential(nn.Linear(2, 3), Shifted(), nn.Linear(3, 4), nn.Softshrink(0.1)),
@@ -322,7 +331,7 @@ RELU = (torch.zeros(1).double(), torch.tensor([0.0, 1.0]).double(), torch.tensor
 
 def test_other_linear_maps_are_refused():
     steps = (Affine("turn", (0,), (2,), Rolled()), PiecewiseLinear("fold", (1,), (2,), *RELU))
-    with pytest.raises(UnsupportedLayerError, match="'turn' is a Rolled; .* MatMul, Scale"):
+    with pytest.raises(UnsupportedLayerError, match=r"'turn' is a Rolled; .* MatMul, Scale"):
         read_steps(Program(steps, (2,), 2))
 
 

@@ -162,19 +162,19 @@ def test_repr(model, polygon, text):
 
 
 def test_edge_flips_are_the_differences_of_patterns(p, hardtanh):
-    for partition in (p, hardtanh, on(*example("duplicated", 0)), on(*example("symmetric", 0))):
-        patterns, flips = partition.patterns().astype(int), partition.edge_flips
-        change = np.zeros((partition.n_edges, partition.n_units), int)
-        first_units = np.cumsum([0, *partition.layer_sizes])
+    for q in (p, hardtanh, on(*example("duplicated", 4)), on(*example("symmetric", 0))):
+        patterns, flips = q.patterns().astype(int), q.edge_flips
+        change = np.zeros((q.n_edges, q.n_units), int)
+        first_units = np.cumsum([0, *q.layer_sizes])
         change[flips.edges, first_units[flips.layers] + flips.units] = flips.steps
-        inner = partition.edge_regions[:, 1] >= 0
-        left, right = partition.edge_regions[inner].T
+        inner = q.edge_regions[:, 1] >= 0
+        left, right = q.edge_regions[inner].T
         np.testing.assert_array_equal(change[inner], patterns[left] - patterns[right])
         assert not change[~inner].any()
         edges, first = np.unique(flips.edges, return_index=True)
         np.testing.assert_array_equal(edges, np.flatnonzero(inner))
-        np.testing.assert_array_equal(flips.layers[first], partition.edge_layers[inner])
-        np.testing.assert_array_equal(flips.units[first], partition.edge_units[inner])
+        np.testing.assert_array_equal(flips.layers[first], q.edge_layers[inner])
+        np.testing.assert_array_equal(flips.units[first], q.edge_units[inner])
         assert (flips.steps[first] == 1).all()
         assert not any(array.flags.writeable for array in flips)
 
@@ -449,7 +449,7 @@ def test_invariants_notice_every_merger_of_two_vertices():
     ],
 )
 def test_invariants_notice_shared_edges_that_cannot_be(name, value, message):
-    p = on(*example("duplicated", 0))
+    p = on(*example("duplicated", 4))
     array = getattr(p, name)
     assert len(array) > 1
     with pytest.raises(InvariantError, match=message):
