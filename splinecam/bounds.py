@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds
-from splinecam.planar import Layer, PlanarNetwork
+from splinecam.planar import PlanarNetwork
 
 UNIT_ROUNDOFF = 2.0**-53
 

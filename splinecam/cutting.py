@@ -129,27 +129,24 @@ class Cutter:
 
     @property
     def root_signs(self) -> np.ndarray:
-        """Which hinges are positive on the face left of edge 0 at its origin, (hinges,) bool."""
+        """Signs of all hinges on the face left of edge 0 at its origin, (hinges,) int8."""
         mesh, n_hinges = self._mesh, self._values.shape[1]
-        positive = unpack_set(self._signs[0], n_hinges)
-        if len(self._zeros.rows) == 0 or self._zeros.rows[0] < 0:
-            return positive
-        # A hinge that vanishes there has, next to edge 0, the sign of the first corner where it
-        # does not.
         root = mesh.edge_faces[0, 0]
         loop = mesh.face_halfedges[mesh.face_offsets[root] : mesh.face_offsets[root + 1]]
         corners = mesh.edges[loop >> 1, loop & 1]
-        start = int(np.flatnonzero(corners == 0)[0])
-        undecided = unpack_set(self._zeros.words[self._zeros.rows[0]], n_hinges)
-        for corner in np.roll(corners, -start)[1:].tolist():
-            signs = unpack_set(self._signs[corner], n_hinges)
-            row = self._zeros.rows[corner]
-            zero = np.zeros(n_hinges, bool)
-            if row >= 0:
-                zero = unpack_set(self._zeros.words[row], n_hinges)
-            positive = np.where(undecided & ~zero, signs, positive)
-            undecided &= zero
-        return positive & ~undecided
+        # A hinge that vanishes at the origin has, next to edge 0, the sign of the first corner
+        # from there on where it does not.
+        signs = np.zeros(n_hinges, np.int8)
+        for corner in np.roll(corners, -int(np.flatnonzero(corners == 0)[0])).tolist():
+            undecided = signs == 0
+            if not undecided.any():
+                break
+            there = np.where(unpack_set(self._signs[corner], n_hinges), 1, -1)
+            if len(self._zeros.rows) and self._zeros.rows[corner] >= 0:
+                words = self._zeros.words[self._zeros.rows[corner]]
+                there[unpack_set(words, n_hinges)] = 0
+            signs[undecided] = there[undecided]
+        return signs
 
     def refine(self, *, with_chords: bool) -> Refinement:
         """Cut the mesh; `with_chords` tells whether values are to be carried afterwards.

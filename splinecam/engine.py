@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from splinecam._kernels.words import pack_set, whole_set
+from splinecam._kernels.words import pack_set
 from splinecam._workers import Workers
 from splinecam.bounds import coordinate_rounding, network_bounds
 from splinecam.convert import convert
@@ -30,6 +30,7 @@ from splinecam.propagate import propagate
 from splinecam.resolve import Resolver
 from splinecam.restrict import restrict
 from splinecam.slices import Slice
+from splinecam.twins import find_twins, follow_kinks, follow_labels, follow_signs
 
 FIRST_BATCH = 32
 """Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
@@ -152,6 +153,7 @@ class _Engine:
         self._max_regions = max_regions
         self._device = device
         self._workers = workers
+        self._twins = find_twins(program)
         self._bounds = network_bounds(self._network, slice_.polygon)
         self._rounding = coordinate_rounding(slice_.polygon)
         self._mesh = polygon_mesh(slice_.polygon)
@@ -165,31 +167,31 @@ class _Engine:
         values = np.empty((0, 0))
         label = 0
         for number, layer in enumerate(layers):
-            chosen = whole_set(layer.n_hinges)
+            leading = np.ones(layer.n_hinges, bool)
+            leading[self._twins[number].followers] = False
             if number == 0:
-                chosen = self._cut_first_batch(layer)
+                leading &= ~self._cut_first_batch(layer, leading)
                 values = _hinge_values(layer, self._mesh.vertices)
             following = layers[number + 1] if number + 1 < len(layers) else None
-            values = self._cut(number, values, chosen, label, following)
+            values = self._cut(number, values, pack_set(leading), label, following)
             label += layer.n_hinges
             report(len(self._mesh.face_offsets) - 1)
         return self._finish(len(layers))
 
-    def _cut_first_batch(self, layer: Layer) -> np.ndarray:
-        """Cut by a few hinges of a wide first layer; return which are left, as words."""
-        n_hinges = layer.n_hinges
-        if n_hinges <= 2 * FIRST_BATCH:
-            return whole_set(n_hinges)
+    def _cut_first_batch(self, layer: Layer, leading: np.ndarray) -> np.ndarray:
+        """Cut by a few hinges of a wide first layer; return by which."""
+        batch = np.zeros(layer.n_hinges, bool)
+        if np.count_nonzero(leading) <= 2 * FIRST_BATCH:
+            return batch
         values = _hinge_values(layer, self._mesh.vertices)
         positive = values > 0
-        cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0))
-        batch = np.zeros(n_hinges, bool)
+        cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0) & leading)
         batch[cutting[:FIRST_BATCH]] = True
         cutter = self._cutter(0, values, pack_set(batch), 0)
         refinement = cutter.refine(with_chords=False)
         self._first_batch = (batch, cutter.root_signs)
         self._mesh, self._shared = refinement.mesh, refinement.shared
-        return pack_set(~batch)
+        return batch
 
     def _cut(
         self,
@@ -203,16 +205,18 @@ class _Engine:
         layer, old = self._network.layers[number], self._mesh
         cutter = self._cutter(number, values, chosen, label)
         refinement = cutter.refine(with_chords=following is not None)
-        self._mesh, self._shared = refinement.mesh, refinement.shared
-        positive = cutter.root_signs
+        twins = self._twins[number]
+        self._mesh = refinement.mesh
+        self._shared = follow_labels(refinement.mesh, refinement.shared, label, layer, twins)
+        signs = cutter.root_signs
         if number == 0 and self._first_batch:
-            positive = np.where(*self._first_batch, positive)
-        self._root_patterns.append(layer.count_exceeded(positive))
+            signs = np.where(*self._first_batch, signs)
+        self._root_patterns.append(layer.count_exceeded(follow_signs(signs, twins) > 0))
         if following is None:
             return np.empty((0, 0))
         carried = np.empty((len(self._mesh.vertices), following.n_hinges))
         propagate(layer, following, values, carried, self._device, self._workers)
-        kinks = layer.kink_columns(following.hinge_map[0])
+        kinks = follow_kinks(layer.kink_columns(following.hinge_map[0]), twins)
         carry(old, refinement, values, kinks, carried, self._workers)
         return carried
 

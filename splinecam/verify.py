@@ -233,14 +233,15 @@ class Record:
         n_checked: SupportsInt,
         detail: str,
         failures: Iterable[Failure] = (),
-        n_wrong: int = 0,
+        n_wrong: SupportsInt = 0,
     ) -> bool:
         """Note a check and what it found; return whether it passed."""
-        if n_wrong:
-            detail += f"; {n_wrong:,} wrong"
-        self._checks.append(Check(name, not n_wrong, int(n_checked), detail))
+        count = int(n_wrong)
+        if count:
+            detail += f"; {count:,} wrong"
+        self._checks.append(Check(name, not count, int(n_checked), detail))
         self._failures += islice(failures, SHOWN)
-        return not n_wrong
+        return not count
 
     def failure(
         self, check: str, message: str, region: SupportsInt, unit: SupportsInt = -1
@@ -868,10 +869,10 @@ def verify(partition: Partition, model: nn.Module, *, strict: bool = False) -> C
     model : torch.nn.Module
         It is converted anew and run on a private float64 copy; it is left as it is.
     strict : bool
-        Whether to prove that the partition is exactly the model's (the argument is in
-        the module's documentation): the sign of every unit at every vertex is certified, by interval
-        arithmetic with outward rounding, and in integers where intervals are not enough. The
-        proof is attempted if all other checks pass.
+        Whether to prove that the partition is exactly the model's, as the module explains:
+        the sign of every unit at every vertex is certified, by interval arithmetic with outward
+        rounding, and in integers where intervals are not enough. The proof is attempted if all
+        other checks pass.
 
     Returns
     -------
@@ -887,12 +888,13 @@ def verify(partition: Partition, model: nn.Module, *, strict: bool = False) -> C
     Examples
     --------
     >>> import torch, splinecam as sc
+    >>> from splinecam.verify import verify
     >>> _ = torch.manual_seed(0)
     >>> model = torch.nn.Sequential(
     ...     torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1)
     ... )
     >>> p = sc.compute_partition(model, sc.Slice.box((-1, 1), (-1, 1)))
-    >>> certificate = sc.verify(p, model, strict=True)
+    >>> certificate = verify(p, model, strict=True)
     >>> certificate.passed, certificate.failures
     (True, ())
     >>> certificate.n_interval + certificate.n_exact == p.n_vertices * p.n_units
@@ -1141,12 +1143,14 @@ def _check_outputs(record: Record, observation: _Observation) -> None:
 
     def compare(name: str, detail: str, regions: Ints, found: Floats, expected: Floats) -> None:
         errors = np.abs(found - expected)
-        wrong = np.flatnonzero(~(errors <= allowed).all(axis=1))
+        wrong = ~(errors <= allowed).all(axis=1)
+        worst = np.zeros(p.n_regions)
+        np.maximum.at(worst, regions[wrong], errors[wrong].max(axis=1))
         failures = (
-            record.failure(name, f"an output is off by {errors[i].max():.3g}", regions[i])
-            for i in wrong
+            record.failure(name, f"an output is off by {worst[region]:.3g}", region)
+            for region in np.flatnonzero(worst)
         )
-        record.add(name, len(found), detail, failures, len(wrong))
+        record.add(name, len(found), detail, failures, np.count_nonzero(wrong))
 
     regions, corners = np.arange(p.n_regions), corner_regions(p)
     around = np.zeros(p.n_vertices, np.intp)

@@ -50,6 +50,7 @@ from splinecam import (
     mesh,
     propagate,
 )
+from splinecam._workers import Workers
 from splinecam.convert import convert
 from splinecam.restrict import restrict
 from strategies import integer_networks, sliced_networks
@@ -394,16 +395,21 @@ def test_calls_from_several_threads_are_independent(large):
             assert_identical(q, p)
 
 
-def test_another_device_gives_the_same_values():
-    model = default_mlp(2, 30, 40, 1)
-    first, second = restrict(convert(model, (2,)), Slice.box((-1, 1), (-1, 1))).layers
-    values = np.random.default_rng(0).normal(size=(propagate.ROWS + 7, 30))
-    carried = np.zeros((len(values) + 3, 40))
+@pytest.mark.parametrize("n_rows", [1, propagate.ROWS, 40 * propagate.ROWS + 7])
+def test_values_are_propagated_in_blocks_on_any_device(n_rows):
+    network = restrict(convert(default_mlp(2, 30, 40, 1), (2,)), Slice.box((-1, 1), (-1, 1)))
+    first, second = network.layers
+    values = np.random.default_rng(0).normal(size=(n_rows, 30))
     weight, bias = second.hinge_map
-    propagate._propagate_on(torch.device("cpu"), first, weight, bias, values, carried)
     expected = np.maximum(values, 0) @ weight.T + bias
-    np.testing.assert_allclose(carried[:-3], expected, rtol=1e-12, atol=1e-12)
-    assert not carried[-3:].any()
+    here, elsewhere = np.zeros((2, n_rows + 3, 40))
+    device = torch.device("cpu")
+    with Workers() as workers:
+        propagate.propagate(first, second, values, here, device, workers)
+    propagate._propagate_on(device, first, weight, bias, values, elsewhere)
+    for carried in (here, elsewhere):
+        np.testing.assert_allclose(carried[:n_rows], expected, rtol=1e-12, atol=1e-12)
+        assert not carried[n_rows:].any()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

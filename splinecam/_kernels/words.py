@@ -37,11 +37,6 @@ def n_words(n_hinges: int) -> int:
     return -(-n_hinges // BITS)
 
 
-def whole_set(n_hinges: int) -> np.ndarray:
-    """Words that hold every hinge."""
-    return np.full(n_words(n_hinges), ~np.uint64(0))
-
-
 def pack_set(members: np.ndarray) -> np.ndarray:
     """Pack a boolean mask over hinges into words."""
     padded = np.zeros(n_words(len(members)) * BITS, bool)
