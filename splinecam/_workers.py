@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-BLOCKS = 32
+BLOCKS = 16
 """Ranges into which one pass is cut at most; a constant, so that no result depends on threads."""
 
 
@@ -30,7 +30,7 @@ class Workers:
 
     def __init__(self, executor: Executor | None = None):
         self._executor = executor
-        self._n_helpers = len(os.sched_getaffinity(0)) - 1
+        self._n_helpers = _n_processors() - 1
         self._blas_is_limited = False
         self._stack = ExitStack()
 
@@ -46,25 +46,29 @@ class Workers:
         self._stack.close()
 
     def run(self, kernel: Callable[..., Any], n_items: int, *args: Any, grain: int) -> list[Any]:
-        """Call ``kernel(start, stop, *args)`` on ranges of about equal length, `grain` at least."""
-        n_blocks = min(BLOCKS, n_items // grain)
-        if n_blocks <= 1:
+        """Call ``kernel(start, stop, *args)`` on ranges of about equal length.
+
+        Fewer than `grain` items are not worth waking a thread.
+        """
+        if n_items < grain or n_items == 1:
             return [kernel(0, n_items, *args)]
+        n_blocks = min(BLOCKS, n_items)
         bounds = [n_items * i // n_blocks for i in range(n_blocks + 1)]
         return self._map(kernel, bounds, args)
 
     def run_balanced(
         self, kernel: Callable[..., Any], offsets: np.ndarray, *args: Any, grain: int
     ) -> list[Any]:
-        """Call ``kernel(start, stop, *args)`` on ranges of about equal work, `grain` at least.
+        """Call ``kernel(start, stop, *args)`` on ranges of about equal work.
 
-        `offsets` (n + 1,) ascends by the work of each of the n items.
+        `offsets` (n + 1,) ascends by the work of each of the n items; less than `grain` is not
+        worth waking a thread.
         """
         n_items = len(offsets) - 1
         work = int(offsets[-1])
-        n_blocks = min(BLOCKS, work // grain, n_items)
-        if n_blocks <= 1:
+        if work < grain or n_items == 1:
             return [kernel(0, n_items, *args)]
+        n_blocks = min(BLOCKS, n_items)
         targets = [work * i // n_blocks for i in range(1, n_blocks)]
         bounds = [0, *np.searchsorted(offsets, targets).tolist(), n_items]
         return self._map(kernel, bounds, args)
@@ -106,6 +110,13 @@ class Workers:
             pool = ThreadPoolExecutor(max(1, self._n_helpers), "splinecam")
             self._executor = self._stack.enter_context(pool)
         return self._executor
+
+
+def _n_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on all systems
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @cache

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds
+from splinecam.errors import InvalidModelError
 from splinecam.planar import PlanarNetwork
 
 UNIT_ROUNDOFF = 2.0**-53
@@ -34,6 +35,16 @@ def coordinate_rounding(polygon: np.ndarray) -> float:
 
 def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
     """Bounds of each layer's hinges on a polygon (n, 2)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        bounds = _grown(network, polygon)
+    if not all(np.isfinite(b.reach).all() and np.isfinite(b.noise).all() for b in bounds):
+        raise InvalidModelError(
+            "the weights are so large that pre-activations on the slice may overflow float64"
+        )
+    return bounds
+
+
+def _grown(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
     bounds = []
     lipschitz, noise = 1.0, 0.0
     size = _norm(np.abs(polygon).max(axis=0))

@@ -46,8 +46,8 @@ from splinecam.resolve import Resolver
 SMALL = 4096
 """Meshes with fewer edges, or refinements with fewer half-edges, are not worth several threads."""
 
-EDGE_GRAIN = 8192
-"""Least number of edges that is worth a range of its own."""
+EDGE_GRAIN = 16384
+"""Least number of edges that is worth several threads."""
 
 USUAL = 2.0**16
 """Vertices whose radius is more roundings than this are compared hinge by hinge, for speed."""

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import psutil
@@ -36,6 +37,9 @@ FIRST_BATCH = 32
 """Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
 
 MAX_REGIONS = 500_000_000
+
+SMALL_MATRIX = 2**12
+"""Entries of matrices whose products start no threads anyway."""
 
 NEGLIGIBLE = 2**28
 """Bytes that are taken without asking how many are free."""
@@ -103,22 +107,43 @@ def compute_partition(
     >>> partition.n_vertices - partition.n_edges + partition.n_regions
     1
     """
-    _check_options(max_regions, executor)
+    _check_arguments(slice_, max_regions, executor)
+    where = _checked_device(device)
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
     n_layers = len(program.piecewise_steps)
     with Workers(executor) as workers, _progress(n_layers, shown=progress) as report:
-        engine = _Engine(program, slice_, limit, torch.device(device or "cpu"), workers)
+        engine = _Engine(program, slice_, limit, where, workers)
         return engine.run(report)
 
 
-def _check_options(max_regions: int | None, executor: Executor | None) -> None:
-    if max_regions is not None and max_regions < 1:
-        raise InvalidArgumentError(f"max_regions is {max_regions}; accepted: 1 or more, or None")
+def _check_arguments(slice_: Any, max_regions: Any, executor: Any) -> None:
+    if not isinstance(slice_, Slice):
+        raise InvalidArgumentError(f"slice_ is a {type(slice_).__name__}; accepted: a Slice")
+    is_count = isinstance(max_regions, int | np.integer) and not isinstance(max_regions, bool)
+    if max_regions is not None and not (is_count and max_regions >= 1):
+        raise InvalidArgumentError(
+            f"max_regions is {max_regions!r}; accepted: an integer of 1 or more, or None"
+        )
     if executor is not None and not isinstance(executor, ThreadPoolExecutor):
         raise InvalidArgumentError(
             f"executor is a {type(executor).__name__}; accepted: a ThreadPoolExecutor, or None"
         )
+
+
+def _checked_device(device: Any) -> torch.device:
+    if device is None:
+        return torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, dtype=torch.float64, device=chosen)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        raise InvalidArgumentError(
+            f"device is {device!r}; accepted: a device of this machine that knows float64 ({error})"
+        ) from error
+    if chosen.type == "meta":
+        raise InvalidArgumentError("device is 'meta', which holds no values")
+    return chosen
 
 
 @contextmanager
@@ -153,6 +178,8 @@ class _Engine:
         self._max_regions = max_regions
         self._device = device
         self._workers = workers
+        if max((layer.weight.size for layer in self._network.layers), default=0) > SMALL_MATRIX:
+            workers.limit_blas()
         self._twins = find_twins(program)
         self._bounds = network_bounds(self._network, slice_.polygon)
         self._rounding = coordinate_rounding(slice_.polygon)

@@ -17,11 +17,11 @@ from splinecam._kernels.loops import count_unsound
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 
-FACE_GRAIN = 4096
-"""Least number of half-edges of faces that is worth a range of its own."""
+FACE_GRAIN = 8192
+"""Least number of half-edges of faces that is worth several threads."""
 
-VALUE_GRAIN = 65536
-"""Least number of values, at vertices, that is worth a range of its own."""
+VALUE_GRAIN = 2**19
+"""Least number of values, at vertices, that is worth several threads."""
 
 
 class Shared(NamedTuple):

@@ -91,7 +91,7 @@ def _rounding(
         # The same as below, without torch's overhead.
         weight, frame = np.abs(linear.weight.numpy()), np.abs(columns.numpy())
         unit = 2 * UNIT_ROUNDOFF * (linear.n_terms + 2)
-        weight_errors = unit * np.sqrt(((weight @ frame[:-1].T) ** 2).sum(axis=1))
+        weight_errors = unit * (weight @ frame[:-1].T).sum(axis=1)  # no less than the norm
         return weight_errors, unit * (weight @ frame[-1] + np.abs(_offset(steps[0])))
     if columns is None:
         size = prod(shape)

@@ -9,6 +9,7 @@ import random
 import re
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ from families import (
     linear,
 )
 from splinecam import (
+    InsufficientMemoryError,
     InvalidArgumentError,
     InvalidModelError,
     Partition,
@@ -468,7 +470,7 @@ def test_as_many_regions_as_are_allowed():
 
 @pytest.mark.parametrize("max_regions", [0, -3])
 def test_refuses_a_limit_below_one(max_regions):
-    message = f"max_regions is {max_regions}; accepted: 1 or more, or None"
+    message = f"max_regions is {max_regions}; accepted: an integer of 1 or more, or None"
     with pytest.raises(InvalidArgumentError, match=message):
         on(default_mlp(2, 4, 1), SQUARE, max_regions=max_regions)
 
@@ -542,3 +544,38 @@ def test_progress_goes_to_stderr(capfd):
     assert re.search(r"cutting: 100%.* 3/3 .*regions=178", err)
     assert_identical(on(model, SQUARE), shown)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("scale", [1e100, 1e300])
+def test_refuses_weights_that_overflow(scale):
+    model = default_mlp(2, 4, 4, 4, 1).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)
+    with pytest.raises(InvalidModelError, match="may overflow float64"):
+        on(model, SQUARE)
+
+
+@pytest.mark.parametrize("max_regions", ["3", 2.5, True])
+def test_refuses_limits_that_are_no_integers(max_regions):
+    with pytest.raises(InvalidArgumentError, match="accepted: an integer of 1 or more"):
+        on(default_mlp(2, 3, 1), SQUARE, max_regions=max_regions)
+
+
+@pytest.mark.parametrize("device", ["nonsense", 3.5, "meta"])
+def test_refuses_devices_that_do_not_compute(device):
+    with pytest.raises(InvalidArgumentError, match="device is"):
+        on(default_mlp(2, 3, 1), SQUARE, device=device)
+
+
+def test_refuses_what_is_no_slice():
+    with pytest.raises(InvalidArgumentError, match="slice_ is a ndarray"):
+        compute_partition(default_mlp(2, 3, 1), SQUARE)
+
+
+def test_refuses_more_memory_than_is_free(monkeypatch):
+    monkeypatch.setattr("splinecam.engine.NEGLIGIBLE", 0)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(InsufficientMemoryError, match="GiB of memory") as caught:
+        on(default_mlp(2, 8, 1), SQUARE)
+    assert caught.value.needed > caught.value.available == 1000

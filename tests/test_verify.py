@@ -16,9 +16,11 @@ from torch import nn
 import families
 from comparison import loops, on
 from splinecam import InvalidModelError, Partition, Slice, compute_partition
+from splinecam.certificate import Certificate
 from splinecam.convert import convert
+from splinecam.enclosures import Ball, EnclosedNetwork
 from splinecam.exact import ExactNetwork
-from splinecam.verify import Ball, Certificate, EnclosedNetwork, verify
+from splinecam.verify import verify
 
 SQUARE = Slice.box((-1, 1), (-1, 1))
 

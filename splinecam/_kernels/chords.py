@@ -169,8 +169,9 @@ def measure_chords(work, n_chords, vertices, n_old, cuts, rounding):
         p = work.cut_vertices[work.first[i]]
         q = work.cut_vertices[work.second[i]]
         work.widths[i] = chord_width(p - n_old, q - n_old, cuts.doubts, cuts.slopes, rounding)
-        length = np.hypot(vertices[q, 0] - vertices[p, 0], vertices[q, 1] - vertices[p, 1])
-        work.lengths[i] = max(length, rounding)
+        dx = vertices[q, 0] - vertices[p, 0]
+        dy = vertices[q, 1] - vertices[p, 1]
+        work.lengths[i] = max(np.sqrt(dx * dx + dy * dy), rounding)
 
 
 @njit(**INLINED)
@@ -200,9 +201,10 @@ def place_crossings(work, n_crossings, vertices, radii, first_vertex, rounding):
         turn = ix * jy - iy * jx
         width = work.widths[i] + work.widths[j] + rounding
         if turn > 4.0 * width * max(work.lengths[i], work.lengths[j]):
-            t = min(max((wx * jy - wy * jx) / turn, 0.0), 1.0)
-            u = min(max((wx * iy - wy * ix) / turn, 0.0), 1.0)
-            slack = 2.0 * width / turn
+            scale = 1.0 / turn
+            t = min(max((wx * jy - wy * jx) * scale, 0.0), 1.0)
+            u = min(max((wx * iy - wy * ix) * scale, 0.0), 1.0)
+            slack = 2.0 * width * scale
         v = first_vertex + x
         vertices[v, 0] = x0 + t * ix
         vertices[v, 1] = y0 + t * iy

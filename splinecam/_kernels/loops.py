@@ -38,8 +38,13 @@ def measure_faces(start, stop, vertices, edges, offsets, halfedges, areas, perim
             perimeter += np.sqrt((bx - ax) ** 2 + (by - ay) ** 2)
         areas[f] = 0.5 * double_area
         perimeters[f] = perimeter
-        centroids[f, 0] = x0 + moment_x / (3.0 * double_area)
-        centroids[f, 1] = y0 + moment_y / (3.0 * double_area)
+        if double_area > 0.0:
+            centroids[f, 0] = x0 + moment_x / (3.0 * double_area)
+            centroids[f, 1] = y0 + moment_y / (3.0 * double_area)
+        else:
+            # Smaller than the rounding of its corners, which is where it is.
+            centroids[f, 0] = x0
+            centroids[f, 1] = y0
 
 
 @njit(**JIT)

@@ -22,7 +22,7 @@ _RELU_TABLES = (
     torch.tensor(0.0, dtype=torch.float64),
 )
 
-_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+_FLOATS = frozenset({torch.float16, torch.float32, torch.float64})
 
 
 def read_plain(model: nn.Module, input_shape: tuple[int, ...]) -> list[Step] | None:
@@ -64,10 +64,11 @@ def _leaves(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _read(parameter: Tensor) -> Tensor | None:
-    """Copy to float64; None unless it is a plain tensor of finite floats on the CPU."""
+    """Copy to float64; None unless it is a plain tensor of finite floats that numpy knows."""
     if type(parameter) is not nn.Parameter or parameter.dtype not in _FLOATS:
         return None
     if parameter.device.type != "cpu" or parameter.layout != torch.strided:
         return None
-    copy = parameter.detach().to(torch.float64, copy=True)
-    return copy if np.isfinite(copy.numpy()).all() else None
+    # numpy starts no threads for this, whose waiting would slow down what follows.
+    copy = parameter.detach().numpy().astype(np.float64)
+    return torch.from_numpy(copy) if np.isfinite(copy).all() else None

@@ -1,0 +1,229 @@
+"""What checks of a partition find: failures, and the certificate that sums them up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import SupportsInt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinecam.partition import Partition
+from splinecam.slices import Slice
+
+Ints = NDArray[np.integer]
+
+TOLERANCE = 1e-9
+"""Error that coordinates and values may have, relative to their extent on the slice."""
+
+SHOWN = 100
+"""Failures of one check that are named; its detail counts all."""
+
+ENTRIES = 2**20
+"""Numbers that one batch of points or regions may have in a layer."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that a check found wrong.
+
+    Parameters
+    ----------
+    check : str
+        The check's name.
+    message : str
+        What is wrong.
+    region : int or None
+        The region it concerns.
+    layer : str or None
+        The layer of the unit it concerns, by name.
+    unit : int or None
+        The unit, within its layer.
+    """
+
+    check: str
+    message: str
+    region: int | None = None
+    layer: str | None = None
+    unit: int | None = None
+
+    def __str__(self) -> str:
+        region = "" if self.region is None else f"region {self.region}: "
+        unit = "" if self.unit is None else f"unit {self.unit} of layer '{self.layer}': "
+        return f"{self.check}: {region}{unit}{self.message}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check that was made.
+
+    Parameters
+    ----------
+    name : str
+    passed : bool
+    n_checked : int
+        How many things were looked at.
+    detail : str
+        What things, and what was found.
+    """
+
+    name: str
+    passed: bool
+    n_checked: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What `verify` checked, and what it found; as a string, a table.
+
+    Parameters
+    ----------
+    checks : tuple of Check
+        In the order in which they were made. Checks that would mean nothing after others have
+        failed are not made.
+    failures : tuple of Failure
+        What is wrong, up to 100 for each check.
+    n_interval, n_exact : int
+        Pairs of a vertex and a hinge (a unit at one of its breakpoints) whose sign is certified by
+        interval arithmetic, and those certified exactly: in integers, or because the vertex is by
+        definition on the hinge's zero line. Both are 0 unless there is a proof.
+    """
+
+    checks: tuple[Check, ...]
+    failures: tuple[Failure, ...]
+    n_interval: int = 0
+    n_exact: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(check.passed for check in self.checks)
+
+    def __str__(self) -> str:
+        rows = [
+            (c.name, "passed" if c.passed else "FAILED", f"{c.n_checked:,}", c.detail)
+            for c in self.checks
+        ]
+        names, results, counts, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [f"Certificate: {'passed' if self.passed else 'FAILED'}"]
+        lines += [f"  {n:<{names}}  {r:<{results}}  {c:>{counts}}  {d}" for n, r, c, d in rows]
+        return "\n".join([*lines, *(f"  - {failure}" for failure in self.failures)])
+
+
+class Record:
+    """Collects checks and failures, and names what they are about.
+
+    Parameters
+    ----------
+    partition : Partition
+        What is checked.
+
+    Attributes
+    ----------
+    n_interval, n_exact : int
+        As in `Certificate`.
+    """
+
+    def __init__(self, partition: Partition):
+        self.partition = partition
+        self.n_interval = 0
+        self.n_exact = 0
+        self._checks: list[Check] = []
+        self._failures: list[Failure] = []
+        self._first_units = np.cumsum([0, *partition.layer_sizes])
+
+    def add(
+        self,
+        name: str,
+        n_checked: SupportsInt,
+        detail: str,
+        failures: Iterable[Failure] = (),
+        n_wrong: SupportsInt = 0,
+    ) -> bool:
+        """Note a check and what it found; return whether it passed."""
+        count = int(n_wrong)
+        if count:
+            detail += f"; {count:,} wrong"
+        self._checks.append(Check(name, not count, int(n_checked), detail))
+        self._failures += islice(failures, SHOWN)
+        return not count
+
+    def failure(
+        self, check: str, message: str, region: SupportsInt, unit: SupportsInt = -1
+    ) -> Failure:
+        """A failure that concerns a region and a unit, counted through the network; -1: none."""
+        number = int(unit)
+        if number < 0:
+            return Failure(check, message, int(region))
+        layer = int(np.searchsorted(self._first_units, number, side="right")) - 1
+        name = self.partition.layer_names[layer]
+        return Failure(check, message, int(region), name, number - int(self._first_units[layer]))
+
+    def certificate(self) -> Certificate:
+        """What has been collected."""
+        checks, failures = tuple(self._checks), tuple(self._failures)
+        return Certificate(checks, failures, self.n_interval, self.n_exact)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something is wrong."""
+        return bool(self._failures)
+
+    @cached_property
+    def edge_units(self) -> Ints:
+        """(E,) the unit of each edge, counted through the network; -1 for outer edges."""
+        p = self.partition
+        return np.where(p.edge_layers < 0, -1, self._first_units[p.edge_layers] + p.edge_units)
+
+    @cached_property
+    def flip_units(self) -> Ints:
+        """(n,) the unit of each of `Partition.edge_flips`, counted through the network."""
+        flips = self.partition.edge_flips
+        return self._first_units[flips.layers] + flips.units
+
+    @cached_property
+    def hinge_units(self) -> Ints:
+        """(H,) the unit of each hinge, counted through the network."""
+        network = self.partition.network
+        return self._first_units[network.hinge_layers] + network.hinge_units
+
+    @cached_property
+    def hinge_ranks(self) -> Ints:
+        """(H,) how many breakpoints of its unit come before each hinge."""
+        layers = self.partition.network.layers
+        ranks = [np.tile(np.arange(x.n_breakpoints), x.n_units) for x in layers]
+        return np.concatenate([np.zeros(0, np.intp), *ranks])
+
+    def exceeded(self, patterns: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Whether patterns (k, units) say that breakpoints are exceeded, (k, H)."""
+        return patterns[:, self.hinge_units] > self.hinge_ranks
+
+
+def batches(count: int, entries: int) -> Iterator[slice]:
+    """Ranges of 0 … count - 1, each of things with `entries` numbers that fit in memory."""
+    step = max(1, ENTRIES // max(1, entries))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def allowed_distance(slice_: Slice) -> float:
+    """The error that coordinates of vertices may have."""
+    extent, largest = np.ptp(slice_.polygon, axis=0).max(), np.abs(slice_.polygon).max()
+    return float(TOLERANCE * extent + 64 * np.spacing(largest))
+
+
+def corner_regions(p: Partition) -> Ints:
+    """The region of each entry of `region_vertices`."""
+    return np.repeat(np.arange(p.n_regions), np.diff(p.region_offsets))
+
+
+def neighbours(p: Partition) -> tuple[Ints, Ints]:
+    """The entries of `region_vertices` before and after each in its loop."""
+    after = np.arange(1, len(p.region_halfedges) + 1)
+    after[p.region_offsets[1:] - 1] = p.region_offsets[:-1]
+    before = np.empty_like(after)
+    before[after] = np.arange(len(after))
+    return before, after
