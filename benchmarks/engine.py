@@ -34,9 +34,10 @@ LARGE = [2, 8000, 1]
 
 
 def main() -> None:
-    compare_with_regioncam()
-    measure_large()
+    # A process starts with its parent's peak memory: what is small has to be measured first.
     measure_start()
+    measure_large()
+    compare_with_regioncam()
 
 
 def compare_with_regioncam() -> None:

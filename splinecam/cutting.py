@@ -16,14 +16,11 @@ import numpy as np
 from splinecam._kernels.arrays import Bounds, Chords, Cuts, FaceOffsets, Mesh, Zeros
 from splinecam._kernels.edges import BAD, count_cuts, find_cuts, split_edges
 from splinecam._kernels.faces import build_faces, count_faces
-from splinecam._kernels.refine import (
-    accumulate_counts,
-    count_faces_serially,
+from splinecam._kernels.room import (
     empty_chords,
     empty_cuts,
     empty_mesh,
-    find_cuts_serially,
-    refine_serially,
+    to_offsets,
     zero_counts,
 )
 from splinecam._kernels.special import (
@@ -42,9 +39,6 @@ from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared
 from splinecam.resolve import Resolver
-
-SMALL = 4096
-"""Meshes with fewer edges, or refinements with fewer half-edges, are not worth several threads."""
 
 EDGE_GRAIN = 16384
 """Least number of edges that is worth several threads."""
@@ -207,8 +201,6 @@ class Cutter:
         mesh, n_edges = self._mesh, len(self._mesh.edges)
         arguments = (mesh, self._signs, self._zeros, self._values, self._bounds, self._chosen)
         arguments = (*arguments, self._rounding)
-        if n_edges < SMALL:
-            return find_cuts_serially(*arguments)
         offsets = np.zeros(n_edges + 1, np.int64)
         counted = (mesh.edges, self._signs, self._zeros, self._chosen, offsets)
         self._workers.run(count_cuts, n_edges, *counted, grain=EDGE_GRAIN)
@@ -245,16 +237,13 @@ class Cutter:
 
     def _count_faces(self) -> FaceOffsets:
         mesh, n_hinges, special = self._mesh, self._values.shape[1], self._special
-        if len(mesh.edges) < SMALL:
-            counts = count_faces_serially(mesh, self._cuts, n_hinges, special)
-        else:
-            counts = zero_counts(len(special))
-            self._workers.run_balanced(
-                count_faces,
-                mesh.face_offsets,
-                *(mesh, self._cuts, n_hinges, special, counts),
-                grain=FACE_GRAIN,
-            )
+        counts = zero_counts(len(special))
+        self._workers.run_balanced(
+            count_faces,
+            mesh.face_offsets,
+            *(mesh, self._cuts, n_hinges, special, counts),
+            grain=FACE_GRAIN,
+        )
         if special.any():
             self._describe()
             for face, (description, nodes) in self._described.items():
@@ -266,8 +255,7 @@ class Cutter:
                 counts.halfedges[face + 1] = len(description.places) + 2 * n_edges
                 counts.chords[face + 1] = n_chords
                 counts.entries[face + 1] = count_entries(description)
-        accumulate_counts(counts)
-        return counts
+        return to_offsets(counts)
 
     def _describe(self) -> None:
         """Describe special faces that have no description yet."""
@@ -328,24 +316,19 @@ class Cutter:
         mesh, cuts, offsets = self._mesh, self._cuts, self._offsets
         unsure = np.zeros(len(self._special), bool)
         sizes = (self._values.shape[1], self._label, self._rounding)
-        if offsets.halfedges[-1] < SMALL:
-            new, chords, n_wrong = refine_serially(
-                mesh, cuts, offsets, *sizes, self._special, unsure, with_chords
+        new = empty_mesh(mesh, cuts, offsets)
+        chords = empty_chords(offsets, with_chords)
+        pieces = (mesh, cuts, self._rounding, new)
+        self._workers.run(split_edges, len(mesh.edges), *pieces, grain=EDGE_GRAIN)
+        arguments = (*sizes, self._special, unsure, new, chords, with_chords)
+        n_wrong = sum(
+            self._workers.run_balanced(
+                build_faces,
+                offsets.halfedges,
+                *(mesh, cuts, offsets, *arguments),
+                grain=FACE_GRAIN,
             )
-        else:
-            new = empty_mesh(mesh, cuts, offsets)
-            chords = empty_chords(offsets, with_chords)
-            pieces = (mesh, cuts, self._rounding, new)
-            self._workers.run(split_edges, len(mesh.edges), *pieces, grain=EDGE_GRAIN)
-            arguments = (*sizes, self._special, unsure, new, chords, with_chords)
-            n_wrong = sum(
-                self._workers.run_balanced(
-                    build_faces,
-                    offsets.halfedges,
-                    *(mesh, cuts, offsets, *arguments),
-                    grain=FACE_GRAIN,
-                )
-            )
+        )
         if n_wrong and not unsure.any():
             raise InvariantError(f"{n_wrong} faces do not close up")
         return new, chords, unsure

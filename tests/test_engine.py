@@ -308,7 +308,6 @@ def test_expected_number_of_regions_of_a_random_layer(n, weight_std, bias_std, r
 @pytest.fixture
 def many_blocks(monkeypatch):
     """Cut the work on the smallest of meshes into as many blocks as there can be."""
-    monkeypatch.setattr(cutting, "SMALL", 0)
     for module in (cutting, mesh):
         for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN"):
             monkeypatch.setattr(module, grain, 1, raising=False)

@@ -15,7 +15,7 @@ from numba import njit
 from comparison import loops, on
 from families import DIAMOND, HEXAGON, build, example, gaussian
 from splinecam import InvariantError, engine, mesh
-from splinecam._kernels.edges import accumulate, sort_by_key
+from splinecam._kernels.edges import sort_by_key
 from splinecam._kernels.loops import count_unsound
 from splinecam._kernels.words import (
     pack_set,
@@ -93,12 +93,6 @@ def test_keys_are_sorted_with_their_payload(keys, skipped, spared):
     np.testing.assert_array_equal(found, keys[payload])
     assert sorted(payload[start:stop]) == list(range(start, stop))
     assert payload[:start].tolist() == list(range(start))
-
-
-def test_offsets_are_sums():
-    offsets = np.array([0, 3, 0, 5])
-    assert accumulate(offsets) == 8
-    assert offsets.tolist() == [0, 3, 3, 8]
 
 
 # --- loops ----------------------------------------------------------------------------------

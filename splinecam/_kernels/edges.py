@@ -40,16 +40,6 @@ def sort_by_key(keys, payload, start, stop):
         payload[j + 1] = item
 
 
-@njit(**JIT)
-def accumulate(offsets):
-    """Turn counts, stored one place to the right, into offsets; return the total."""
-    total = np.int64(0)
-    for i in range(offsets.shape[0]):
-        total += offsets[i]
-        offsets[i] = total
-    return total
-
-
 @njit(**INLINED)
 def _changed(a, b, w, signs, chosen, zeros):
     """Word of the chosen hinges that are positive at one vertex and negative at the other."""
