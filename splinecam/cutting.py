@@ -37,7 +37,7 @@ from splinecam._kernels.traversal import vanishing_edges
 from splinecam._kernels.words import count_unsure, pack_signs, unpack_set
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
-from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared
+from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared, places_within
 from splinecam.resolve import Resolver
 
 EDGE_GRAIN = 16384
@@ -360,8 +360,7 @@ class Cutter:
             codes = np.concatenate([codes, more_codes])
         offsets = self._cuts.offsets
         counts = offsets[edges + 1] - offsets[edges] + 1
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        pieces = np.repeat(edges + offsets[edges], counts) + within
+        pieces = np.repeat(edges + offsets[edges], counts) + places_within(counts)
         new = np.array(beside, np.int64).reshape(-1, 2)
         edges = np.concatenate([pieces, new[:, 0]])
         codes = np.concatenate([np.repeat(codes, counts), new[:, 1]])

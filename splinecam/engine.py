@@ -37,6 +37,7 @@ FIRST_BATCH = 32
 """Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
 
 MAX_REGIONS = 500_000_000
+"""What 32-bit numbers of half-edges allow."""
 
 SMALL_MATRIX = 2**12
 """Entries of matrices whose products start no threads anyway."""

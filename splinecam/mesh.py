@@ -31,6 +31,11 @@ class Shared(NamedTuple):
     codes: np.ndarray  # (n,) int64: 2 * label + (1 where it is positive on the right)
 
 
+def places_within(counts: np.ndarray) -> np.ndarray:
+    """Number the members of consecutive groups of given sizes: 0, 1, … in each."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
 NOTHING_SHARED = Shared(np.empty(0, np.int64), np.empty(0, np.int64))
 
 

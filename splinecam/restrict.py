@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.errors import InvalidSliceError
 from splinecam.planar import Layer, PlanarNetwork
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
 from splinecam.slices import Slice
-
-UNIT_ROUNDOFF = 2.0**-53
 
 NO_ERROR = np.zeros(1)
 
@@ -59,20 +58,33 @@ def _dense(
 
     `shape` is that of the value which the first step reads.
     """
-    if len(steps) == 1 and len(shape) == 1 and isinstance(steps[0].linear, MatMul):
-        # The common case, a layer of an MLP: no identity matrix and no torch threads.
-        weight = steps[0].linear.weight.numpy()
+    if (plain := _as_matrix(steps, shape)) is not None:
+        weight = plain.weight.numpy()
         if columns is None:
             return weight, _offset(steps[0])
         frame = columns.numpy()
         return weight @ frame[:-1].T, weight @ frame[-1] + _offset(steps[0])
-    if columns is None:
-        size = prod(shape)
-        columns = torch.eye(size + 1, size, dtype=torch.float64).reshape(size + 1, *shape)
+    columns = _identity(shape) if columns is None else columns
     for step in steps:
         columns = step.push(columns)
     flat = columns.reshape(len(columns), -1).numpy()
     return np.ascontiguousarray(flat[:-1].T), flat[-1].copy()
+
+
+def _as_matrix(steps: Sequence[Affine], shape: tuple[int, ...]) -> MatMul | None:
+    """The one matrix that the steps are, if so: the common case, a layer of an MLP.
+
+    It needs no identity matrix to be pushed through, and none of torch's threads.
+    """
+    is_single = len(steps) == 1 and len(shape) == 1
+    linear = steps[0].linear if is_single else None
+    return linear if isinstance(linear, MatMul) else None
+
+
+def _identity(shape: tuple[int, ...]) -> Tensor:
+    """Columns of the identity map of a value, the constant column last."""
+    size = prod(shape)
+    return torch.eye(size + 1, size, dtype=torch.float64).reshape(size + 1, *shape)
 
 
 def _rounding(
@@ -85,18 +97,14 @@ def _rounding(
     a chain of steps adds such an error for each, carried on by the absolute values of the later
     ones.
     """
-    if len(steps) == 1 and len(shape) == 1 and isinstance(linear := steps[0].linear, MatMul):
+    if (plain := _as_matrix(steps, shape)) is not None:
         if columns is None:
             return NO_ERROR, NO_ERROR  # the matrix is the step's own
-        # The same as below, without torch's overhead.
-        weight, frame = np.abs(linear.weight.numpy()), np.abs(columns.numpy())
-        unit = 2 * UNIT_ROUNDOFF * (linear.n_terms + 2)
+        weight, frame = np.abs(plain.weight.numpy()), np.abs(columns.numpy())
+        unit = 2 * UNIT_ROUNDOFF * (plain.n_terms + 2)
         weight_errors = unit * (weight @ frame[:-1].T).sum(axis=1)  # no less than the norm
         return weight_errors, unit * (weight @ frame[-1] + np.abs(_offset(steps[0])))
-    if columns is None:
-        size = prod(shape)
-        columns = torch.eye(size + 1, size, dtype=torch.float64).reshape(size + 1, *shape)
-    magnitudes = columns.abs()
+    magnitudes = (_identity(shape) if columns is None else columns).abs()
     unit_roundoffs = 0.0
     for step in steps:
         magnitudes = step.magnitudes().push(magnitudes)

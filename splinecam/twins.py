@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from splinecam._kernels.arrays import Mesh
-from splinecam.mesh import Shared
+from splinecam.mesh import Shared, places_within
 from splinecam.planar import Layer
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
 
@@ -133,8 +133,7 @@ def follow_labels(mesh: Mesh, shared: Shared, label: int, layer: Layer, twins: T
     units = (codes >> 1) - label
     start, stop = np.searchsorted(leaders, units), np.searchsorted(leaders, units, side="right")
     counts = stop - start
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    which = order[np.repeat(start, counts) + within]
+    which = order[np.repeat(start, counts) + places_within(counts)]
     followers = 2 * (label + twins.followers[which]) + np.repeat(codes & 1, counts)
     all_edges = np.concatenate([shared.edges, np.repeat(edges, counts)])
     all_codes = np.concatenate([shared.codes, followers])

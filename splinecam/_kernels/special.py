@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit, uint64
 
 from splinecam._kernels.arrays import JIT
+from splinecam._kernels.chords import count_face_cuts
 from splinecam._kernels.edges import UNBOUNDED
 from splinecam._kernels.words import BITS, popcount, trailing_zeros
 
@@ -136,10 +137,8 @@ def describe_special(
 @njit(**JIT)
 def _walk_places(face, old, cuts):
     n_old = old.vertices.shape[0]
-    count = 0
-    for i in range(old.face_offsets[face], old.face_offsets[face + 1]):
-        e = old.face_halfedges[i] >> 1
-        count += 1 + cuts.offsets[e + 1] - cuts.offsets[e]
+    n_sides = old.face_offsets[face + 1] - old.face_offsets[face]
+    count = n_sides + count_face_cuts(old, cuts, face)
     places = np.empty(count, np.int32)
     halfedges = np.empty(count, np.int32)
     n = 0
