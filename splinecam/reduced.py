@@ -1,0 +1,119 @@
+"""A network reduced to the units that matter on a part of the slice.
+
+Where most units stay on one side of their breakpoints, each pre-activation is an affine function
+of the two plane coordinates and of the activations of the few *unsteady* units before it, whatever
+graph of convolutions and branches it came from. `splinecam.reduction` makes these networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinecam.planar import Floats, Layer
+from splinecam.tournaments import Round
+from splinecam.units import Units
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedLayer(Layer):
+    """Unsteady units of one step; the columns of `weight` are u, v and all activations before.
+
+    Parameters
+    ----------
+    step : int
+        The piecewise-linear step.
+    units : ndarray
+        (D,) int64: which units of the step; for a round of a tournament which of its nodes.
+    round : Round or None
+        What the nodes decide, if the step is a max group.
+    """
+
+    step: int
+    units: NDArray[np.int64]
+    round: Round | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedNetwork:
+    """Unsteady units, layer by layer, each reading the plane and all activations before.
+
+    Parameters
+    ----------
+    units : Units
+        All units of the network.
+    layers : tuple of ReducedLayer
+    weight : ndarray
+        (out, 2 + K) float64: the flattened output from u, v and the K activations.
+    bias : ndarray
+        (out,) float64.
+    rest : ndarray
+        (n_units,) unsigned: the pattern of the steady units; for a unit that is not, any.
+    """
+
+    units: Units
+    layers: tuple[ReducedLayer, ...]
+    weight: Floats
+    bias: Floats
+    rest: NDArray[np.unsignedinteger]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return len(self.bias)
+
+    @cached_property
+    def n_activations(self) -> int:
+        """Number of unsteady units, nodes of tournaments included."""
+        return sum(layer.n_units for layer in self.layers)
+
+    def with_outputs(self, weight: Floats, bias: Floats) -> ReducedNetwork:
+        """Replace the outputs by ``weight @ output + bias``."""
+        return replace(self, weight=weight @ self.weight, bias=weight @ self.bias + bias)
+
+    def __call__(self, uv: Floats) -> Floats:
+        """Outputs (n, out) at plane coordinates (n, 2)."""
+        known = np.empty((len(uv), 2 + self.n_activations))
+        known[:, :2] = uv
+        for layer, start, stop in self._ranges():
+            weight, bias = layer.hinge_map
+            known[:, start:stop] = layer.activate(known[:, :start] @ weight.T + bias)
+        return known @ self.weight.T + self.bias
+
+    def affine_maps(self, patterns: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
+        """The maps ``A u + b`` that hold where the units have given patterns (k, n_units).
+
+        Returns A (k, out, 2) and b (k, out), float64.
+        """
+        count = len(patterns)
+        # Three columns per region: the derivatives along u and v, and the value at the origin.
+        columns = np.zeros((count, 3, 2 + self.n_activations))
+        columns[:, 0, 0] = columns[:, 1, 1] = 1.0
+        for layer, start, stop in self._ranges():
+            own = patterns[:, self._own(layer)]
+            if layer.round is not None:
+                own = layer.round.wins(own)
+            slopes, offsets = layer.pieces(own)
+            values = columns[:, :, :start] @ layer.weight.T
+            values[:, 2] += layer.bias
+            columns[:, :, start:stop] = values * slopes[:, None, :]
+            columns[:, 2, start:stop] += offsets
+        outputs = columns @ self.weight.T
+        outputs[:, 2] += self.bias
+        return np.ascontiguousarray(outputs[:, :2].transpose(0, 2, 1)), outputs[:, 2]
+
+    def _own(self, layer: ReducedLayer) -> slice | NDArray[np.int64]:
+        """Where the patterns that a layer's units depend on are."""
+        first, stop = self.units.first_units[layer.step : layer.step + 2]
+        return first + layer.units if layer.round is None else slice(first, stop)
+
+    def _ranges(self) -> Iterator[tuple[ReducedLayer, int, int]]:
+        """The layers, with the columns of their activations."""
+        start = 2
+        for layer in self.layers:
+            yield layer, start, start + layer.n_units
+            start += layer.n_units

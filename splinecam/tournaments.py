@@ -1,0 +1,119 @@
+"""Max groups as tournaments: the greatest of a window, by comparing two at a time.
+
+A *node* compares two candidates of a window: it is positive where the later one is greater. Ties
+thus go to the entry that comes first, as in torch. A candidate is an entry of the step's input or
+the winner of an earlier node; windows that overlap share nodes.
+
+A candidate's *code* is the number of a node, or ``-1 - entry``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """Nodes that are decided together, for the windows that need them.
+
+    Parameters
+    ----------
+    nodes : ndarray
+        (n,) int64: the node of each entry of this table, counted within the round; a node that
+        several windows share has an entry for each.
+    groups : ndarray
+        (n,) int64: the window.
+    splits, stops : ndarray
+        (n,) int64: the later candidate stands for the places ``split <= place < stop`` of the
+        window.
+    """
+
+    nodes: Ints
+    groups: Ints
+    splits: Ints
+    stops: Ints
+
+    def wins(self, patterns: NDArray[np.unsignedinteger], n_nodes: int) -> NDArray[np.uint8]:
+        """Whether the later candidate wins (k, n_nodes) where windows have patterns (k, groups).
+
+        Nodes that do not matter for the winner are said to lose.
+        """
+        places = patterns[:, self.groups]
+        later = (places >= self.splits) & (places < self.stops)
+        won = np.zeros((len(patterns), n_nodes), np.uint8)
+        np.maximum.at(won, (slice(None), self.nodes), later.astype(np.uint8))
+        return won
+
+    def keep(self, chosen: NDArray[np.bool_]) -> Round:
+        """The round with some of its nodes (n_nodes,) only."""
+        kept = chosen[self.nodes]
+        numbers = np.cumsum(chosen) - 1
+        parts = (numbers[self.nodes], self.groups, self.splits, self.stops)
+        nodes, groups, splits, stops = (part[kept] for part in parts)
+        return Round(nodes, groups, splits, stops)
+
+
+@dataclass(frozen=True, eq=False)
+class Tournament:
+    """All rounds of one max step.
+
+    Parameters
+    ----------
+    members : ndarray
+        (groups, places) int64: the entries of each window; -1 in the padding.
+    children : ndarray
+        (nodes, 2) int64: codes of the earlier and the later candidate of each node.
+    roots : ndarray
+        (groups,) int64: codes of the windows' winners.
+
+    Examples
+    --------
+    >>> window = Tournament(np.array([[4, 7]]), np.array([[-5, -8]]), np.array([0]))
+    >>> window.place(0, np.array([1])), window.place(0, np.array([0]))
+    (1, 0)
+    """
+
+    members: Ints
+    children: Ints
+    roots: Ints
+
+    def winner(self, code: int, won: NDArray[np.integer]) -> int:
+        """The entry that a candidate stands for where nodes are won (nodes,) by the later one."""
+        while code >= 0:
+            code = int(self.children[code, won[code]])
+        return -1 - code
+
+    def place(self, group: int, won: NDArray[np.integer]) -> int:
+        """The place in its window of a group's winner."""
+        return self.place_of(group, self.winner(int(self.roots[group]), won))
+
+    def place_of(self, group: int, entry: int) -> int:
+        """The place of an entry in a window."""
+        return int(np.flatnonzero(self.members[group] == entry)[0])
+
+    def settled(self) -> tuple[Ints, Ints]:
+        """Groups whose winner is known, and its place."""
+        groups = np.flatnonzero(self.roots < 0)
+        entries = -1 - self.roots[groups]
+        return groups, (self.members[groups] == entries[:, None]).argmax(axis=1)
+
+    def keep(self, chosen: NDArray[np.bool_], won: NDArray[np.bool_]) -> Tournament:
+        """The tournament with some of its nodes (nodes,); the others are known to be won or not."""
+        codes = np.where(chosen, np.cumsum(chosen) - 1, 0)
+        children = self.children.copy()
+        # Children come before their parents, so that one pass settles all.
+        for node in np.flatnonzero(~chosen).tolist():
+            codes[node] = _looked_up(children[node, int(won[node])], codes)
+        for node in np.flatnonzero(chosen).tolist():
+            children[node] = [_looked_up(code, codes) for code in children[node]]
+        roots = np.array([_looked_up(code, codes) for code in self.roots], np.int64)
+        return Tournament(self.members, children[chosen], roots)
+
+
+def _looked_up(code: int, codes: Ints) -> int:
+    return int(code if code < 0 else codes[code])
