@@ -1,4 +1,4 @@
-"""The network as a straight list of affine and piecewise-linear steps.
+"""The network as a straight list of affine steps, piecewise-linear steps and maxima.
 
 A `Program` is in single-assignment form: value 0 is the network's input, and step ``i`` reads the
 values that its ``inputs`` name and makes value ``i + 1``. A chain of layers reads only the value
@@ -13,95 +13,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
-from typing import Protocol
+from math import inf, prod
 
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
+from splinecam.linear import (
+    Applied,
+    Gather,
+    LinearMap,
+    MatMul,
+    Reshape,
+    Scale,
+    Shape,
+    Sum,
+    Units,
+    flat,
+)
 
-class LinearMap(Protocol):
-    """A linear map on batches."""
-
-    @property
-    def n_terms(self) -> int:
-        """How many products each entry of the result sums up."""
-        ...
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply to a batch."""
-        ...
-
-    def magnitudes(self) -> LinearMap:
-        """The same map with the absolute values of its coefficients."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class MatMul:
-    """Multiply the last dimension by a matrix: ``(n, ..., k) -> (n, ..., d)``."""
-
-    weight: Tensor  # (d, k) float64
-
-    @property
-    def n_terms(self) -> int:
-        """How many products each entry of the result sums up."""
-        return self.weight.shape[1]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply to a batch."""
-        return x @ self.weight.to(x.device).T
-
-    def magnitudes(self) -> MatMul:
-        """The same map with the absolute values of its coefficients."""
-        return MatMul(self.weight.abs())
-
-
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """Multiply by constants: ``(n, *shape) -> (n, *shape)``."""
-
-    factor: Tensor  # broadcastable to the value's shape, float64
-    n_terms = 1
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply to a batch."""
-        return x * self.factor.to(x.device)
-
-    def magnitudes(self) -> Scale:
-        """The same map with the absolute values of its coefficients."""
-        return Scale(self.factor.abs())
-
-
-@dataclass(frozen=True)
-class Reshape:
-    """Rearrange every batch entry, in row-major order: ``(n, *old) -> (n, *new)``."""
-
-    shape: tuple[int, ...]
-    n_terms = 0
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply to a batch."""
-        return x.reshape(x.shape[0], *self.shape)
-
-    def magnitudes(self) -> Reshape:
-        """The same map: its coefficients are ones."""
-        return self
+__all__ = [
+    "Affine",
+    "Applied",
+    "Gather",
+    "LinearMap",
+    "MatMul",
+    "MaxGroups",
+    "PiecewiseLinear",
+    "Program",
+    "Reshape",
+    "Scale",
+    "Step",
+    "Sum",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """The step ``y = linear(x) + offset``.
+    """The step ``y = linear(x, …) + offset``.
 
     Parameters
     ----------
     name : str
         Where the step comes from: the module's path in the model.
     inputs : tuple of int
-        The values that the step reads.
+        The values that the step reads, in the order in which `linear` takes them; a value may
+        come more than once.
     shape : tuple of int
         Shape of the value that it makes, without the batch dimension.
-    linear : callable
+    linear : LinearMap
         A linear map on batches.
     offset : Tensor or None
         float64, broadcastable to `shape`; None where the step is linear.
@@ -109,18 +69,18 @@ class Affine:
 
     name: str
     inputs: tuple[int, ...]
-    shape: tuple[int, ...]
+    shape: Shape
     linear: LinearMap
     offset: Tensor | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Values of the step at points ``(n, *shape)``."""
-        y = self.linear(x)
+    def __call__(self, *xs: Tensor) -> Tensor:
+        """Values of the step where those that it reads are `xs`, each ``(n, *its_shape)``."""
+        y = self.linear(*xs)
         return y if self.offset is None else y + self.offset.to(y.device)
 
     @property
     def n_terms(self) -> int:
-        """How many products each entry of the result sums up."""
+        """How many products each entry of the result sums up, at most."""
         return self.linear.n_terms
 
     def magnitudes(self) -> Affine:
@@ -128,13 +88,28 @@ class Affine:
         offset = None if self.offset is None else self.offset.abs()
         return replace(self, linear=self.linear.magnitudes(), offset=offset)
 
-    def push(self, columns: Tensor) -> Tensor:
-        """Compose with an affine map given by its columns, the constant column last."""
-        pushed = self.linear(columns)
+    def push(self, *columns: Tensor) -> Tensor:
+        """Compose with affine maps given by their columns, the constant column last.
+
+        Parameters
+        ----------
+        *columns : Tensor
+            (k + 1, *its_shape) for each value that the step reads.
+
+        Returns
+        -------
+        Tensor
+            (k + 1, *shape).
+        """
+        pushed = self.linear(*columns)
         if self.offset is None:
             return pushed
         constant = pushed[-1] + self.offset.to(pushed.device)
         return torch.cat([pushed[:-1], constant[None]])
+
+    def rows(self, units: Units, *shapes: Shape) -> list[csr_array]:
+        """Coefficients of some entries of the value that the step makes; see `LinearMap.rows`."""
+        return self.linear.rows(units, *shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +138,7 @@ class PiecewiseLinear:
 
     name: str
     inputs: tuple[int, ...]
-    shape: tuple[int, ...]
+    shape: Shape
     breakpoints: Tensor
     slopes: Tensor
     anchor: Tensor
@@ -183,6 +158,15 @@ class PiecewiseLinear:
         """Number of scalar entries."""
         return prod(self.shape)
 
+    def preactivations(self, x: Tensor) -> Tensor:
+        """What the units are functions of, ``(n, n_units)``: the value itself."""
+        return flat(x)
+
+    def patterns(self, x: Tensor) -> Tensor:
+        """How many of its breakpoints every unit exceeds, ``(n, n_units)`` uint8."""
+        exceeded = [x > t for t in self.breakpoints.to(x.device)]
+        return flat(torch.stack(exceeded).sum(dim=0, dtype=torch.uint8))
+
     def per_unit(self, table: Tensor) -> Tensor:
         """Expand `breakpoints` or `slopes` (or ``anchor[None]``) to ``(len(table), units)``."""
         rows, *shape = table.shape
@@ -190,7 +174,56 @@ class PiecewiseLinear:
         return aligned.expand(rows, *self.shape).reshape(rows, self.n_units)
 
 
-Step = Affine | PiecewiseLinear
+@dataclass(frozen=True, eq=False)
+class MaxGroups:
+    """The maxima over groups of a value's entries: max-pooling, maxout, a maximum of two values.
+
+    Every group is a unit. Its pattern is the position of its largest member in the group, the
+    first one where several are largest, as torch has it. Minima are maxima of negated entries.
+
+    Parameters
+    ----------
+    name : str
+        The module's path in the model, or the path and the name of the function.
+    inputs : tuple of int
+        The one value that the step reads.
+    shape : tuple of int
+        Shape of the value that it makes, without the batch dimension.
+    members : Tensor
+        int64 ``(n_units, m)``: for every entry of the flattened result, the positions of its
+        group in the flattened value that the step reads. For a pooling window these are its
+        positions in row-major order; those in the padding are -1. Each group has some member.
+    """
+
+    name: str
+    inputs: tuple[int, ...]
+    shape: Shape
+    members: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Maxima of points ``(n, *its_shape)``."""
+        return self.preactivations(x).amax(dim=-1).reshape(len(x), *self.shape)
+
+    @property
+    def n_units(self) -> int:
+        """Number of groups."""
+        return prod(self.shape)
+
+    def preactivations(self, x: Tensor) -> Tensor:
+        """What is compared: the members of every group, ``(n, n_units, m)``, -inf for padding."""
+        members = self.members.to(x.device)
+        return flat(x)[:, members.clamp(min=0)].masked_fill(members < 0, -inf)
+
+    def patterns(self, x: Tensor) -> Tensor:
+        """Position in its group of every unit's first largest member, ``(n, n_units)``.
+
+        The dtype is uint8, or int32 where a group has more than 256 members.
+        """
+        first = self.preactivations(x).argmax(dim=-1)
+        return first.to(torch.uint8 if self.members.shape[1] <= 256 else torch.int32)
+
+
+Step = Affine | PiecewiseLinear | MaxGroups
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +232,7 @@ class Program:
 
     Parameters
     ----------
-    steps : tuple of Affine or PiecewiseLinear
+    steps : tuple of Affine, PiecewiseLinear or MaxGroups
         Step ``i`` makes value ``i + 1``; value 0 is the input.
     input_shape : tuple of int
         Shape of one input, without the batch dimension.
@@ -208,7 +241,7 @@ class Program:
     """
 
     steps: tuple[Step, ...]
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     output: int
 
     @property
@@ -217,9 +250,9 @@ class Program:
         return self.steps[self.output - 1].shape if self.output else self.input_shape
 
     @property
-    def piecewise_steps(self) -> tuple[PiecewiseLinear, ...]:
-        """The piecewise-linear steps in execution order: the layers of the partition."""
-        return tuple(s for s in self.steps if isinstance(s, PiecewiseLinear))
+    def piecewise_steps(self) -> tuple[PiecewiseLinear | MaxGroups, ...]:
+        """The steps that are not affine, in execution order: the layers of the partition."""
+        return tuple(s for s in self.steps if not isinstance(s, Affine))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Outputs ``(n, *output_shape)`` at inputs ``(n, *input_shape)``: float64, x's device."""
@@ -231,10 +264,33 @@ class Program:
         raise AssertionError("a program makes its own output")
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
-        """Inputs ``(n, units)`` of the piecewise-linear steps at inputs ``(n, *input_shape)``."""
-        values: dict[int, Tensor] = {0: x.double()}
-        values.update(self._values(x))
-        return [values[s.inputs[0]].reshape(len(x), -1) for s in self.piecewise_steps]
+        """What the piecewise steps act on at inputs ``(n, *input_shape)``.
+
+        Returns
+        -------
+        list of Tensor
+            For each of `piecewise_steps`: ``(n, n_units)``; for `MaxGroups`, the members of each
+            group ``(n, n_units, m)``, with -inf where a window reaches into the padding.
+        """
+        return [step.preactivations(value) for step, value in self._bends(x)]
+
+    def patterns(self, x: Tensor) -> Tensor:
+        """Activation patterns at inputs ``(n, *input_shape)``, by plain evaluation.
+
+        Returns
+        -------
+        Tensor
+            (n, total number of units): how many of its breakpoints each unit exceeds, and for a
+            group the position of its first largest member. The dtype is uint8, or int32 where a
+            group has more than 256 members.
+        """
+        found = [step.patterns(value) for step, value in self._bends(x)]
+        return torch.cat([torch.zeros(len(x), 0, dtype=torch.uint8, device=x.device), *found], 1)
+
+    def _bends(self, x: Tensor) -> Iterator[tuple[PiecewiseLinear | MaxGroups, Tensor]]:
+        """The piecewise steps, each with the value that it reads."""
+        values = {0: x.double(), **dict(self._values(x))}
+        return ((s, values[s.inputs[0]]) for s in self.steps if not isinstance(s, Affine))
 
     def _values(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         values = [x.double()]

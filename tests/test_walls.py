@@ -18,7 +18,16 @@ ROOT = Path(splinecam.__file__).parent
 
 WALLS = {
     "torch": {
-        *("program", "convert", "restrict", "engine", "propagate", "verify", "complexity"),
+        *(
+            "linear",
+            "program",
+            "convert",
+            "restrict",
+            "engine",
+            "propagate",
+            "verify",
+            "complexity",
+        ),
         *("_activations", "_loading", "cli", "demo"),
     },
     "numba": {"_kernels"},
