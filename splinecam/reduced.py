@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinecam.planar import Floats, Layer
-from splinecam.tournaments import Round
+from splinecam.tournaments import Round, Tournament
 from splinecam.units import Units
 
 
@@ -53,6 +53,8 @@ class ReducedNetwork:
         (out,) float64.
     rest : ndarray
         (n_units,) unsigned: the pattern of the steady units; for a unit that is not, any.
+    tournaments : dict
+        The tournament of each step that is a max group.
     """
 
     units: Units
@@ -60,6 +62,7 @@ class ReducedNetwork:
     weight: Floats
     bias: Floats
     rest: NDArray[np.unsignedinteger]
+    tournaments: dict[int, Tournament]
 
     @property
     def n_outputs(self) -> int:
@@ -96,7 +99,7 @@ class ReducedNetwork:
         for layer, start, stop in self._ranges():
             own = patterns[:, self._own(layer)]
             if layer.round is not None:
-                own = layer.round.wins(own)
+                own = layer.round.wins(own, layer.n_units)
             slopes, offsets = layer.pieces(own)
             values = columns[:, :, :start] @ layer.weight.T
             values[:, 2] += layer.bias

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -44,7 +45,15 @@ def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
             continue
         weight, bias = _dense(columns, affine_steps, shape)
         errors = _rounding(columns, affine_steps, shape)
-        layers.append(_layer(step, weight, bias, errors))
+        layers.append(
+            replace(
+                activation_layer(step),
+                weight=weight,
+                bias=bias,
+                weight_errors=errors[0],
+                bias_errors=errors[1],
+            )
+        )
         columns, shape = None, step.shape
         affine_steps = []
     weight, bias = _dense(columns, affine_steps, shape)
@@ -119,23 +128,20 @@ def _offset(step: Affine) -> np.ndarray:
     return step.offset.expand(step.shape).reshape(-1).numpy()
 
 
-def _layer(
-    step: PiecewiseLinear,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    errors: tuple[np.ndarray, np.ndarray],
-) -> Layer:
+def activation_layer(step: PiecewiseLinear) -> Layer:
+    """The functions of a step's units, without an affine map before them."""
+
     def table(tensor: Tensor) -> np.ndarray:
         is_shared = tensor[0].numel() == 1
         return (tensor.reshape(len(tensor), 1) if is_shared else step.per_unit(tensor)).numpy().T
 
     return Layer(
         name=step.name,
-        weight=weight,
-        bias=bias,
+        weight=np.zeros((step.n_units, 0)),
+        bias=np.zeros(step.n_units),
         breakpoints=table(step.breakpoints),
         slopes=table(step.slopes),
         anchors=table(step.anchor[None])[:, 0],
-        weight_errors=errors[0],
-        bias_errors=errors[1],
+        weight_errors=NO_ERROR,
+        bias_errors=NO_ERROR,
     )

@@ -1,0 +1,355 @@
+"""Reducing a `Program` on the whole slice, with torch's own layers.
+
+Convolutions, averages and sums act on the columns of the two forms (see `splinecam.reduction`), so
+no matrix of a convolution is ever made. What is left is a dense network of the unsteady units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splinecam.bounds import UNIT_ROUNDOFF
+from splinecam.errors import InvalidSliceError
+from splinecam.planar import Floats, Layer
+from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
+from splinecam.reduced import ReducedLayer, ReducedNetwork
+from splinecam.reduction import Ground, Reach, judge
+from splinecam.restrict import activation_layer
+from splinecam.slices import Slice
+from splinecam.tournaments import Round, Tournament
+from splinecam.units import Units
+
+NO_ERROR = np.zeros(1)
+
+
+class Root(NamedTuple):
+    """A network reduced on the slice."""
+
+    network: ReducedNetwork
+    ground: Ground
+
+
+def reduce_program(program: Program, slice_: Slice, device: torch.device) -> Root:
+    """Reduce a program to the units that are not steady on a slice.
+
+    Raises
+    ------
+    InvalidSliceError
+        If the slice's input shape is not the program's.
+    """
+    if slice_.input_shape != program.input_shape:
+        raise InvalidSliceError(
+            f"slice: its points have shape {slice_.input_shape}, "
+            f"the model takes inputs of shape {program.input_shape}"
+        )
+    return _Pass(program, slice_, device).run()
+
+
+class _Form(NamedTuple):
+    """A value: raw and bounded columns, and what is known of their errors."""
+
+    columns: Tensor  # (2, 3 + k, *shape): u, v, constant, unsteady units; raw, then bounded
+    sizes: Tensor  # (4, *shape): errors of both forms, and sums of their terms' absolute values
+
+
+class _Pass:
+    """One run through a program."""
+
+    def __init__(self, program: Program, slice_: Slice, device: torch.device):
+        self._program = program
+        self._device = device
+        self._ground = Ground(slice_.polygon, np.zeros(0), np.zeros(0))
+        self._units = program_units(program)
+        self._rest = np.zeros(self._units.n_units, pattern_type(self._units))
+        self._layers: list[ReducedLayer] = []
+        self._tournaments: dict[int, Tournament] = {}
+        self._n_steps = 0
+        frame = np.vstack([slice_.basis, slice_.origin])
+        columns = torch.from_numpy(np.stack([frame, frame]))
+        sizes = np.zeros((4, frame.shape[1]))
+        sizes[2:] = self._ground.magnitudes(frame.T)
+        shape = slice_.input_shape
+        self._values = [
+            _Form(
+                columns.reshape(2, 3, *shape).to(device),
+                torch.from_numpy(sizes).reshape(4, *shape).to(device),
+            )
+        ]
+
+    def run(self) -> Root:
+        last_use = {i: n for n, step in enumerate(self._program.steps) for i in step.inputs}
+        for number, step in enumerate(self._program.steps[: self._program.output]):
+            inputs = [self._values[i] for i in step.inputs]
+            if isinstance(step, Affine):
+                made = self._push(step, inputs)
+            elif isinstance(step, PiecewiseLinear):
+                made = self._bend(step, inputs[0])
+            else:
+                made = self._compete(step, inputs[0])
+            self._values.append(made)
+            for i in step.inputs:
+                if last_use[i] == number:
+                    self._values[i] = _EMPTY
+        raw = _flat(self._values[-1].columns)[0]
+        network = ReducedNetwork(
+            self._units,
+            tuple(self._layers),
+            np.ascontiguousarray(np.delete(raw, 2, axis=0).T),
+            raw[2].copy(),
+            self._rest,
+            self._tournaments,
+        )
+        return Root(network, self._ground)
+
+    # -- affine steps -------------------------------------------------------------------------
+
+    def _push(self, step: Affine, inputs: Sequence[_Form]) -> _Form:
+        width = 3 + len(self._ground.largest)
+        columns = step.linear(*(_widened(x.columns, width).flatten(0, 1) for x in inputs))
+        columns = columns.reshape(2, width, *step.shape)
+        sizes = step.linear.magnitudes()(*(x.sizes for x in inputs))
+        if step.offset is not None:
+            offset = step.offset.to(columns.device)
+            columns[:, 2] += offset
+            sizes[2:] += offset.abs()
+        # Each entry sums up so many products, in any order (Higham 2002, §3.1).
+        sizes[:2] += 2 * UNIT_ROUNDOFF * (step.n_terms + 2) * sizes[2:]
+        return _Form(columns, sizes)
+
+    # -- piecewise-linear steps ---------------------------------------------------------------
+
+    def _bend(self, step: PiecewiseLinear, value: _Form) -> _Form:
+        raw, bounded, sizes = _parts(value)
+        number, first = self._next_step()
+        functions = activation_layer(step)
+        reach = judge(functions, *self._ground.ranges(bounded, sizes[1]))
+        unsteady = np.flatnonzero(~reach.steady)
+        self._rest[first : first + len(raw)] = reach.pieces
+        self._add_layer(functions, step.name, number, raw, sizes[0], unsteady, reach)
+        made = [self._activated(x, reach, unsteady, i == 0) for i, x in enumerate((raw, bounded))]
+        return self._form(made, np.abs(reach.slopes) * sizes, reach.steady, step.shape)
+
+    def _activated(self, form: Floats, reach: Reach, unsteady: np.ndarray, is_raw: bool) -> Floats:
+        """Activations (N, 3 + k') from the form (N, 3 + k) of the pre-activations."""
+        made = np.zeros((len(form), 3 + len(self._ground.largest)))
+        np.multiply(form, reach.slopes[:, None], out=made[:, : form.shape[1]])
+        made[:, 2] += reach.offsets
+        if is_raw:
+            made[unsteady] = 0.0
+        made[unsteady, form.shape[1] + np.arange(len(unsteady))] = 1.0
+        return made
+
+    def _form(
+        self, made: Sequence[Floats], sizes: Floats, steady: np.ndarray, shape: tuple[int, ...]
+    ) -> _Form:
+        """A value of this shape from its raw and bounded forms (N, 3 + k)."""
+        magnitudes = (self._ground.magnitudes(made[0]), self._bounded_magnitudes(made[1]))
+        errors = sizes[:2] + 4 * UNIT_ROUNDOFF * np.stack(magnitudes)
+        errors[0, ~steady] = 0.0
+        columns = torch.from_numpy(np.stack([x.T for x in made]))
+        known = torch.from_numpy(np.concatenate([errors, magnitudes]))
+        return _Form(
+            columns.reshape(2, -1, *shape).to(self._device),
+            known.reshape(4, *shape).to(self._device),
+        )
+
+    def _bounded_magnitudes(self, bounded: Floats) -> Floats:
+        return self._ground._replace(largest=self._ground.halves).magnitudes(bounded)
+
+    def _add_layer(
+        self,
+        functions: Layer,
+        name: str,
+        step: int,
+        raw: Floats,
+        errors: Floats,
+        unsteady: np.ndarray,
+        reach: Reach,
+        round_: Round | None = None,
+    ) -> None:
+        if not len(unsteady):
+            return
+        tables = {
+            field: table if len(table) == 1 else table[unsteady]
+            for field, table in (
+                ("breakpoints", functions.breakpoints),
+                ("slopes", functions.slopes),
+                ("anchors", functions.anchors),
+            )
+        }
+        self._layers.append(
+            ReducedLayer(
+                name=name,
+                weight=np.delete(raw[unsteady], 2, axis=1),
+                bias=raw[unsteady, 2],
+                **tables,
+                weight_errors=NO_ERROR,
+                bias_errors=errors[unsteady],
+                step=step,
+                units=unsteady,
+                round=round_,
+            )
+        )
+        self._ground = self._ground.add(reach.largest[unsteady], reach.halves[unsteady])
+
+    def _next_step(self) -> tuple[int, int]:
+        """The number of the piecewise-linear step that is run, and its first unit."""
+        self._n_steps += 1
+        return self._n_steps - 1, self._units.first_units[self._n_steps - 1]
+
+    # -- max groups ---------------------------------------------------------------------------
+
+    def _compete(self, step: MaxGroups, value: _Form) -> _Form:
+        raw, bounded, sizes = _parts(value)
+        number, first = self._next_step()
+        members = step.members.numpy().reshape(step.n_units, -1)
+        pool = _Pool(raw, bounded, sizes)
+        candidates, places = members, 1
+        while candidates.shape[1] > 1:
+            candidates = self._play(pool, candidates, places, step.name, number)
+            places *= 2
+        winners = candidates[:, 0]
+        children = np.array(pool.children, np.int64).reshape(-1, 2)
+        tournament = Tournament(members, children, pool.codes[winners])
+        groups, settled = tournament.settled()
+        self._rest[first + groups] = settled
+        self._tournaments[number] = tournament
+        width = 3 + len(self._ground.largest)
+        made = [_padded(form, width)[winners] for form in (pool.raw, pool.bounded)]
+        errors = pool.sizes[:, winners]
+        return self._form(made, errors, np.ones(len(winners), bool), step.shape)
+
+    def _play(
+        self, pool: _Pool, candidates: np.ndarray, places: int, name: str, step: int
+    ) -> np.ndarray:
+        """Compare neighbouring candidates (groups, n) of all windows; return the winners."""
+        if candidates.shape[1] % 2:
+            candidates = np.column_stack([candidates, np.full(len(candidates), -1)])
+        earlier, later = candidates[:, ::2], candidates[:, 1::2]
+        winners = np.where(earlier < 0, later, earlier)
+        groups, pairs = np.nonzero((earlier >= 0) & (later >= 0))
+        if not len(groups):
+            return winners
+        both = np.column_stack([earlier[groups, pairs], later[groups, pairs]])
+        matches, which = np.unique(both, axis=0, return_inverse=True)
+        which = which.reshape(-1)
+        raw, bounded, sizes = pool.differences(matches)
+        reach = judge(_RELU, *self._ground.ranges(bounded, sizes[1]))
+        nodes = np.flatnonzero(~reach.steady)
+        number_of = np.full(len(matches), -1)
+        number_of[nodes] = np.arange(len(nodes))
+        shown = number_of[which] >= 0
+        splits = (2 * pairs[shown] + 1) * places
+        round_ = Round(number_of[which[shown]], groups[shown], splits, splits + places)
+        self._add_layer(_RELU, name, step, raw, sizes[0], nodes, reach, round_)
+        results = np.where(reach.pieces > 0, matches[:, 1], matches[:, 0])
+        results[nodes] = pool.add(
+            matches[nodes],
+            self._activated(raw, reach, nodes, True)[nodes],
+            self._activated(bounded, reach, nodes, False)[nodes],
+            np.abs(reach.slopes[nodes]) * sizes[:, nodes],
+        )
+        winners[groups, pairs] = results[which]
+        return winners
+
+
+class _Pool:
+    """Candidates of a max step: the entries of its input, and the winners of nodes."""
+
+    def __init__(self, raw: Floats, bounded: Floats, sizes: Floats):
+        self.raw, self.bounded, self.sizes = raw, bounded, sizes
+        self.codes = -1 - np.arange(len(raw))
+        self.children: list[tuple[int, int]] = []
+
+    def differences(self, matches: np.ndarray) -> tuple[Floats, Floats, Floats]:
+        """Forms and sizes of the later minus the earlier candidate of matches (n, 2)."""
+        earlier, later = matches.T
+        sizes = self.sizes[:, earlier] + self.sizes[:, later]
+        sizes[:2] += 2 * UNIT_ROUNDOFF * sizes[2:]
+        return (
+            self.raw[later] - self.raw[earlier],
+            self.bounded[later] - self.bounded[earlier],
+            sizes,
+        )
+
+    def add(self, matches: np.ndarray, raw: Floats, bounded: Floats, sizes: Floats) -> np.ndarray:
+        """Add the winners: the earlier ones plus the nodes' activations; their numbers."""
+        earlier = matches[:, 0]
+        width = raw.shape[1]
+        first = len(self.raw)
+        self.raw, self.bounded = (_padded(form, width) for form in (self.raw, self.bounded))
+        self.raw = np.concatenate([self.raw, self.raw[earlier] + raw])
+        self.bounded = np.concatenate([self.bounded, self.bounded[earlier] + bounded])
+        sizes = self.sizes[:, earlier] + sizes
+        sizes[:2] += 2 * UNIT_ROUNDOFF * sizes[2:]
+        self.sizes = np.concatenate([self.sizes, sizes], axis=1)
+        n_nodes = len(self.children)
+        self.children += [(int(self.codes[a]), int(self.codes[b])) for a, b in matches.tolist()]
+        self.codes = np.concatenate([self.codes, n_nodes + np.arange(len(matches))])
+        return first + np.arange(len(matches))
+
+
+_RELU = Layer(
+    name="",
+    weight=np.zeros((1, 2)),
+    bias=np.zeros(1),
+    breakpoints=np.zeros((1, 1)),
+    slopes=np.array([[0.0, 1.0]]),
+    anchors=np.zeros(1),
+    weight_errors=NO_ERROR,
+    bias_errors=NO_ERROR,
+)
+
+_EMPTY = _Form(torch.empty(0), torch.empty(0))
+
+
+def program_units(program: Program) -> Units:
+    """The units of a program's piecewise-linear steps."""
+    steps = program.piecewise_steps
+    highest = (
+        s.members.reshape(s.n_units, -1).shape[1] - 1
+        if isinstance(s, MaxGroups)
+        else len(s.breakpoints)
+        for s in steps
+    )
+    return Units(
+        tuple(s.name for s in steps),
+        tuple(s.n_units for s in steps),
+        tuple(highest),
+        tuple(isinstance(s, MaxGroups) for s in steps),
+    )
+
+
+def pattern_type(units: Units) -> type[np.unsignedinteger]:
+    """The type that holds all patterns."""
+    return np.uint8 if max(units.highest, default=0) < 256 else np.uint16
+
+
+def _flat(columns: Tensor) -> Floats:
+    return columns.reshape(*columns.shape[:2], prod(columns.shape[2:])).cpu().numpy()
+
+
+def _parts(value: _Form) -> tuple[Floats, Floats, Floats]:
+    """Raw and bounded form (N, 3 + k), and sizes (4, N)."""
+    raw, bounded = (np.ascontiguousarray(form.T) for form in _flat(value.columns))
+    return raw, bounded, value.sizes.reshape(4, -1).cpu().numpy()
+
+
+def _widened(columns: Tensor, width: int) -> Tensor:
+    """Columns (2, 3 + k, *shape) with zeros for units that came later."""
+    missing = width - columns.shape[1]
+    if not missing:
+        return columns
+    return torch.cat([columns, columns.new_zeros(2, missing, *columns.shape[2:])], dim=1)
+
+
+def _padded(form: Floats, width: int) -> Floats:
+    """A form (N, 3 + k) with zeros for units that came later."""
+    return np.pad(form, ((0, 0), (0, width - form.shape[1])))
