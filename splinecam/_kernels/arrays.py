@@ -12,7 +12,14 @@ JIT: dict[str, Any] = {"cache": True, "nogil": True}
 INLINED: dict[str, Any] = {**JIT, "inline": "always"}
 """For the parts of a kernel that run once for each face or chord: calls would cost as much."""
 
-CONTRACTED: dict[str, Any] = {**JIT, "fastmath": {"contract"}}
+BORROWING: dict[str, Any] = {**JIT, "_nrt": False}
+"""For kernels that allocate nothing: they borrow the caller's arrays.
+
+Otherwise each use of a bundle's array in a loop counts references up and down, atomically, which
+takes several times as long as the work.
+"""
+
+CONTRACTED: dict[str, Any] = {**BORROWING, "fastmath": {"contract"}}
 """For kernels that carry values: a product may be fused with the sum that takes it."""
 
 

@@ -25,7 +25,7 @@ def _value_at(vertex, hinge, edges, cuts, values):
     return a + cuts.params[k] * (b - a)
 
 
-@njit(**CONTRACTED)
+@njit(**JIT)
 def carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried):
     """Fill the rows of `carried` that belong to the cuts of a range of old edges.
 
@@ -34,10 +34,16 @@ def carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried)
     vertices; `kinks` (H, D): what a unit change of slope of each hinge adds to the slope of each
     carried value; `carried` (V', D).
     """
-    n_old = values.shape[0]
     slopes = np.empty(_longest(start, stop, cuts.offsets), np.float64)
-    value = np.empty(carried.shape[1], np.float64)
-    slope = np.empty(carried.shape[1], np.float64)
+    line = np.empty((2, carried.shape[1]), np.float64)
+    _carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried, slopes, line)
+
+
+@njit(**CONTRACTED)
+def _carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried, slopes, line):
+    n_old = values.shape[0]
+    value = line[0]
+    slope = line[1]
     for e in range(start, stop):
         first = cuts.offsets[e]
         n = cuts.offsets[e + 1] - first
@@ -68,15 +74,21 @@ def carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried)
                 carried[v, d] = value[d]
 
 
-@njit(**CONTRACTED)
+@njit(**JIT)
 def carry_along_chords(start, stop, edges, cuts, chords, values, kinks, carried):
     """Fill the rows of `carried` that belong to the crossings of a range of chords.
 
     The rows of all cuts must have been filled before; parameters as for `carry_along_edges`.
     """
     slopes = np.empty(_longest(start, stop, chords.offsets), np.float64)
-    value = np.empty(carried.shape[1], np.float64)
-    slope = np.empty(carried.shape[1], np.float64)
+    line = np.empty((2, carried.shape[1]), np.float64)
+    _carry_along_chords(start, stop, edges, cuts, chords, values, kinks, carried, slopes, line)
+
+
+@njit(**CONTRACTED)
+def _carry_along_chords(start, stop, edges, cuts, chords, values, kinks, carried, slopes, line):
+    value = line[0]
+    slope = line[1]
     for i in range(start, stop):
         first = chords.offsets[i]
         last = chords.offsets[i + 1] - 1

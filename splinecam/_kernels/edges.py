@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
-from splinecam._kernels.arrays import INLINED, JIT
+from splinecam._kernels.arrays import BORROWING, INLINED
 from splinecam._kernels.words import BITS, popcount, trailing_zeros
 
-INSERTION_SORT_LENGTH = 32
+GAP_RATIO = 3
+"""Of successive gaps in sorting: 1, 4, 13, ... (Knuth, The Art of Computer Programming 3, §5.2.1)."""
 
 BAD = 2.0**30
 """A vertex whose radius is more roundings than this is left to exact arithmetic."""
@@ -20,24 +21,27 @@ PARAM_ROUNDING = 6e-16
 """Error of computing a parameter from exact values, a few units of 2⁻⁵³."""
 
 
-@njit(**JIT)
+@njit(**BORROWING)
 def sort_by_key(keys, payload, start, stop):
-    """Sort both arrays on ``start:stop`` by ascending key."""
-    if stop - start > INSERTION_SORT_LENGTH:
-        order = np.argsort(keys[start:stop])
-        keys[start:stop] = keys[start:stop][order]
-        payload[start:stop] = payload[start:stop][order]
-        return
-    for i in range(start + 1, stop):
-        key = keys[i]
-        item = payload[i]
-        j = i - 1
-        while j >= start and keys[j] > key:
-            keys[j + 1] = keys[j]
-            payload[j + 1] = payload[j]
-            j -= 1
-        keys[j + 1] = key
-        payload[j + 1] = item
+    """Sort both arrays on ``start:stop`` by ascending key.
+
+    Shell's sort, in place; for the few items of most edges and chords it is an insertion sort.
+    """
+    gap = 1
+    while gap < (stop - start) // GAP_RATIO**2:
+        gap = GAP_RATIO * gap + 1
+    while gap > 0:
+        for i in range(start + gap, stop):
+            key = keys[i]
+            item = payload[i]
+            j = i
+            while j >= start + gap and keys[j - gap] > key:
+                keys[j] = keys[j - gap]
+                payload[j] = payload[j - gap]
+                j -= gap
+            keys[j] = key
+            payload[j] = item
+        gap //= GAP_RATIO
 
 
 @njit(**INLINED)
@@ -52,7 +56,7 @@ def _changed(a, b, w, signs, chosen, zeros):
     return changed
 
 
-@njit(**JIT)
+@njit(**BORROWING)
 def count_cuts(start, stop, edges, signs, zeros, chosen, offsets):
     """How many chosen hinges have opposite signs at the two ends of each edge."""
     for e in range(start, stop):
@@ -62,7 +66,7 @@ def count_cuts(start, stop, edges, signs, zeros, chosen, offsets):
         offsets[e + 1] = count
 
 
-@njit(**JIT)
+@njit(**BORROWING)
 def find_cuts(start, stop, mesh, signs, zeros, values, bounds, chosen, rounding, cuts, unsure):
     """Fill `cuts` for a range of edges, sorted along each.
 
@@ -105,7 +109,7 @@ def find_cuts(start, stop, mesh, signs, zeros, values, bounds, chosen, rounding,
             reached = max(reached, cuts.params[k] + slack)
 
 
-@njit(**JIT)
+@njit(**BORROWING)
 def split_edges(start, stop, old, cuts, rounding, new):
     """Write the pieces of old edges, and the vertices between them, into the refined mesh.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from splinecam._kernels.arrays import INLINED, JIT
+from splinecam._kernels.arrays import BORROWING, INLINED, JIT
 from splinecam._kernels.chords import (
     chord_width,
     count_crossings,
@@ -37,6 +37,11 @@ def count_faces(start, stop, mesh, cuts, n_hinges, special, counts):
     first = np.empty(most // 2, np.int32)
     second = np.empty(most // 2, np.int32)
     open_chords = np.full(n_hinges, -1, np.int32)
+    _count_faces(start, stop, mesh, cuts, special, counts, codes, first, second, open_chords)
+
+
+@njit(**BORROWING)
+def _count_faces(start, stop, mesh, cuts, special, counts, codes, first, second, open_chords):
     for f in range(start, stop):
         if special[f]:
             continue
@@ -79,8 +84,30 @@ def build_faces(
     float64 are marked in `unsure`, and what is written for them is not meant.
     Returns the number of faces whose loops are not as many as were counted: 0.
     """
-    n_wrong = 0
     work = _workspace_for(start, stop, old, offsets, special, n_hinges)
+    return _build_faces(
+        *(start, stop, work, old, cuts, offsets),
+        *(label, rounding, special, unsure, new, chords, with_chords),
+    )
+
+
+@njit(**BORROWING)
+def _build_faces(
+    start,
+    stop,
+    work,
+    old,
+    cuts,
+    offsets,
+    label,
+    rounding,
+    special,
+    unsure,
+    new,
+    chords,
+    with_chords,
+):
+    n_wrong = 0
     for f in range(start, stop):
         if special[f]:
             continue

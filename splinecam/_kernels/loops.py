@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from splinecam._kernels.arrays import JIT
+from splinecam._kernels.arrays import BORROWING, JIT
 
 
 @njit(**JIT, error_model="numpy")
@@ -47,7 +47,7 @@ def measure_faces(start, stop, vertices, edges, offsets, halfedges, areas, perim
             centroids[f, 1] = y0
 
 
-@njit(**JIT)
+@njit(**BORROWING)
 def count_unsound(start, stop, vertices, edges, offsets, halfedges, rounding):
     """How many of a range of faces have a loop that is not closed or encloses a negative area.
 

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import njit, types, uint64
 from numba.extending import intrinsic
 
-from splinecam._kernels.arrays import JIT
+from splinecam._kernels.arrays import BORROWING
 
 BITS = 64
 
@@ -49,7 +49,7 @@ def unpack_set(words: np.ndarray, n_hinges: int) -> np.ndarray:
     return np.unpackbits(words.view(np.uint8), bitorder="little", count=n_hinges).astype(bool)
 
 
-@njit(**JIT)
+@njit(**BORROWING)
 def pack_signs(start, stop, values, signs):
     """Set bit h of row v where ``values[v, h] > 0``."""
     n_hinges = values.shape[1]
@@ -66,7 +66,7 @@ def pack_signs(start, stop, values, signs):
             signs[v, w] = word
 
 
-@njit(**JIT)
+@njit(**BORROWING)
 def count_unsure(start, stop, values, radii, bounds, limits, usual_radius, counts):
     """Count the hinges of each vertex whose signs rounding leaves open.
 
