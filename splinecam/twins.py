@@ -15,12 +15,12 @@ exact ratio r,
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from splinecam.exact import integers, power_of
 from splinecam.mesh import places_within
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
 
@@ -143,5 +143,6 @@ def _is_multiple(row: np.ndarray, other: np.ndarray) -> bool:
         return bool(np.array_equal(up, row if abs(ratio) >= 1 else row / ratio))
     if not np.allclose(row, ratio * other, rtol=CLOSE, atol=0):
         return False
-    exact = Fraction(row[pivot]) / Fraction(other[pivot])
-    return all(Fraction(a) == exact * Fraction(b) for a, b in zip(row, other, strict=True))
+    entries, others = (integers(values, power_of(values)) for values in (row, other))
+    p, q = entries[pivot], others[pivot]
+    return all(a * q == b * p for a, b in zip(entries, others, strict=True))
