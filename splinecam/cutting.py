@@ -39,6 +39,7 @@ from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared, places_within
 from splinecam.resolve import Resolver
+from splinecam.twins import Twins
 
 EDGE_GRAIN = 16384
 """Least number of edges that is worth several threads."""
@@ -142,8 +143,15 @@ class Cutter:
             signs[undecided] = there[undecided]
         return signs
 
-    def refine(self, *, with_chords: bool) -> Refinement:
-        """Cut the mesh; `with_chords` tells whether values are to be carried afterwards.
+    def refine(self, twins: Twins, *, with_chords: bool) -> Refinement:
+        """Cut the mesh.
+
+        Parameters
+        ----------
+        twins : Twins
+            Hinges that do not cut, because others lead them; they share the others' edges.
+        with_chords : bool
+            Whether values are to be carried afterwards.
 
         Raises
         ------
@@ -156,7 +164,7 @@ class Cutter:
                 break
             self._special |= unsure
             self._offsets = self._count_faces()
-        beside: list[tuple[int, int]] = []
+        beside: list[tuple[int, int]] = []  # edges and the hinges that they share
         for face, (special, nodes) in self._described.items():
             arguments = (face, special, nodes, self._mesh, self._cuts, self._offsets)
             if build_special(*arguments, self._label, new):
@@ -164,7 +172,7 @@ class Cutter:
             if with_chords:
                 record_special(*arguments, chords)
             beside += self._members_beside(face, special, nodes)
-        shared = self._share(beside)
+        shared = self._share(new, beside, twins)
         return Refinement(new, shared, self._raw_cuts, self._targets, self._cuts, chords)
 
     # -- signs --------------------------------------------------------------------------------
@@ -345,37 +353,46 @@ class Cutter:
             parts = nodes.offsets[i : i + 2].tolist()
             edges = range(first + i + parts[0], first + i + 1 + parts[1])
             for code in special.members[start + 1 : stop].tolist():
-                shared = 2 * (self._label + (code >> 1)) + ((code & 1) ^ leading)
-                beside += [(edge, shared) for edge in edges]
+                beside += [(edge, code ^ leading) for edge in edges]
         return beside
 
-    def _share(self, beside: list[tuple[int, int]]) -> Shared:
+    def _share(self, new: Mesh, beside: list[tuple[int, int]], twins: Twins) -> Shared:
         """What the refined mesh's edges share: old edges pass theirs on to all pieces."""
         edges, codes = self._shared
-        if not (len(edges) or len(beside) or len(self._zeros.rows)):
+        if not (len(edges) or len(beside) or len(self._zeros.rows) or len(twins.followers)):
             return self._shared
         if len(self._zeros.rows):
-            more_edges, more_codes = self._vanishing()
+            more_edges, more_codes = self._vanishing(twins)
             edges = np.concatenate([edges, more_edges])
-            codes = np.concatenate([codes, more_codes])
+            codes = np.concatenate([codes, 2 * self._label + more_codes])
         offsets = self._cuts.offsets
         counts = offsets[edges + 1] - offsets[edges] + 1
         pieces = np.repeat(edges + offsets[edges], counts) + places_within(counts)
-        new = np.array(beside, np.int64).reshape(-1, 2)
-        edges = np.concatenate([pieces, new[:, 0]])
-        codes = np.concatenate([np.repeat(codes, counts), new[:, 1]])
+        chords, members = np.array(beside, np.int64).reshape(-1, 2).T
+        made = np.arange(len(self._mesh.edges) + len(self._cuts.codes), len(new.edges))
+        leading = 2 * (new.edge_labels[made].astype(np.int64) - self._label)
+        which, following = twins.follow_codes(np.concatenate([leading, members]))
+        edges = np.concatenate([pieces, chords, np.concatenate([made, chords])[which]])
+        own = np.concatenate([members, following]) + 2 * self._label
+        codes = np.concatenate([np.repeat(codes, counts), own])
         order = np.lexsort([codes, edges])
         return Shared(edges[order], codes[order])
 
-    def _vanishing(self) -> tuple[np.ndarray, np.ndarray]:
-        """Old edges along which hinges vanish, with the hinges' codes."""
+    def _vanishing(self, twins: Twins) -> tuple[np.ndarray, np.ndarray]:
+        """Old edges along which hinges vanish but are positive on one side, with their codes."""
         room = 1024
         while True:
-            edges, codes = np.empty(room, np.int64), np.empty(room, np.int64)
-            found = vanishing_edges(self._mesh, self._signs, self._zeros, edges, codes)
+            edges, hinges = np.empty(room, np.int64), np.empty(room, np.int64)
+            sides = np.empty((room, 2), np.int8)
+            found = vanishing_edges(self._mesh, self._signs, self._zeros, edges, hinges, sides)
             if found <= room:
                 break
             room = found
-        codes = codes[:found]
-        allowed = unpack_set(self._chosen, 64 * len(self._chosen))[codes >> 1]
-        return edges[:found][allowed], codes[allowed] + 2 * self._label
+        allowed = unpack_set(self._chosen, 64 * len(self._chosen))[hinges[:found]]
+        edges, hinges, sides = (array[:found][allowed] for array in (edges, hinges, sides))
+        which, followers, turned = twins.follow(hinges)
+        edges = np.concatenate([edges, edges[which]])
+        hinges = np.concatenate([hinges, followers])
+        positive = np.concatenate([sides, sides[which] * turned[:, None]]) > 0
+        changed = positive[:, 0] != positive[:, 1]
+        return edges[changed], (2 * hinges + positive[:, 1])[changed]

@@ -31,7 +31,7 @@ from splinecam.propagate import propagate
 from splinecam.resolve import Resolver
 from splinecam.restrict import restrict
 from splinecam.slices import Slice
-from splinecam.twins import find_twins, follow_kinks, follow_labels, follow_signs
+from splinecam.twins import find_twins
 
 FIRST_BATCH = 32
 """Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
@@ -216,7 +216,7 @@ class _Engine:
         cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0) & leading)
         batch[cutting[:FIRST_BATCH]] = True
         cutter = self._cutter(0, values, pack_set(batch), 0)
-        refinement = cutter.refine(with_chords=False)
+        refinement = cutter.refine(self._twins[0], with_chords=False)
         self._first_batch = (batch, cutter.root_signs)
         self._mesh, self._shared = refinement.mesh, refinement.shared
         return batch
@@ -232,19 +232,18 @@ class _Engine:
         """Cut by the chosen hinges of a layer; return the values of the following layer's."""
         layer, old = self._network.layers[number], self._mesh
         cutter = self._cutter(number, values, chosen, label)
-        refinement = cutter.refine(with_chords=following is not None)
         twins = self._twins[number]
-        self._mesh = refinement.mesh
-        self._shared = follow_labels(refinement.mesh, refinement.shared, label, layer, twins)
+        refinement = cutter.refine(twins, with_chords=following is not None)
+        self._mesh, self._shared = refinement.mesh, refinement.shared
         signs = cutter.root_signs
         if number == 0 and self._first_batch:
             signs = np.where(*self._first_batch, signs)
-        self._root_patterns.append(layer.count_exceeded(follow_signs(signs, twins) > 0))
+        self._root_patterns.append(layer.count_exceeded(twins.follow_signs(signs) > 0))
         if following is None:
             return np.empty((0, 0))
         carried = np.empty((len(self._mesh.vertices), following.n_hinges))
         propagate(layer, following, values, carried, self._device, self._workers)
-        kinks = follow_kinks(layer.kink_columns(following.hinge_map[0]), twins)
+        kinks = twins.follow_kinks(layer.kink_columns(following.hinge_map[0]))
         carry(old, refinement, values, kinks, carried, self._workers)
         return carried
 

@@ -1,21 +1,27 @@
-"""Neurons whose rows are positive multiples of each other: their hinges have the same signs.
+"""Neurons whose rows are multiples of each other: their hinges vanish in the same places.
 
-Of each class of twins only the first unit, the leader, has to cut; the others' labels follow from
-its, and so does what they add to the slopes of the next layer. (A negative multiple is no twin:
-where the leader vanishes on a whole region, one side of it is no news to the leader.)
+Of each class of twins only the first unit, the leader, has to cut. For a follower z' = r z with an
+exact ratio r,
+
+- the sign of z' is that of z, times that of r;
+- across an edge that z makes, z has opposite signs, so z' rises in the same direction for r > 0 and
+  in the other one for r < 0;
+- along an older edge where z vanishes, either side may have z > 0, z < 0 or z = 0 throughout; the
+  edge bends z' if z' > 0 on one side alone, which for r < 0 is not where it bends z;
+- from where z crosses zero on, whichever way, the slope of the activation along a line changes by
+  the unit's kink (its slope above the breakpoint minus that below) times abs(dz/dt), so a
+  follower's counts abs(r) times.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from splinecam._kernels.arrays import Mesh
-from splinecam.mesh import Shared, places_within
-from splinecam.planar import Layer
+from splinecam.exact import integers, power_of
+from splinecam.mesh import places_within
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
 
 CLOSE = 1e-9
@@ -23,11 +29,47 @@ CLOSE = 1e-9
 
 
 class Twins(NamedTuple):
-    """Followers in ascending order, with the leader of each."""
+    """Followers in the order of their leaders."""
 
     followers: np.ndarray  # (n,) int64, units of the layer
-    leaders: np.ndarray  # (n,) int64
+    leaders: np.ndarray  # (n,) int64, ascending
     ratios: np.ndarray  # (n,) float64: row of the follower over row of the leader
+
+    def follow(self, hinges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The followers of hinges (n,).
+
+        Returns which of the n is followed, by which hinge, and the sign of the ratio, each (m,).
+        """
+        start = np.searchsorted(self.leaders, hinges)
+        counts = np.searchsorted(self.leaders, hinges, side="right") - start
+        which = np.repeat(np.arange(len(hinges)), counts)
+        places = np.repeat(start, counts) + places_within(counts)
+        return which, self.followers[places], np.sign(self.ratios[places]).astype(np.int8)
+
+    def follow_codes(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The followers on edges across which the hinges of codes (n,) change their signs.
+
+        A code is ``2 h``, or ``2 h + 1`` where hinge h is positive on the right. Returns which of
+        the n is followed, and the codes of the followers, each (m,).
+        """
+        which, followers, turned = self.follow(codes >> 1)
+        return which, 2 * followers + ((codes[which] & 1) ^ (turned < 0))
+
+    def follow_signs(self, signs: np.ndarray) -> np.ndarray:
+        """Signs of hinges (H,) in a region, the followers' from the leaders'."""
+        signs = signs.copy()
+        signs[self.followers] = signs[self.leaders] * np.sign(self.ratios)
+        return signs
+
+    def follow_kinks(self, kinks: np.ndarray) -> np.ndarray:
+        """Let the leaders' kinks (H, D) stand for those of their followers too."""
+        if not len(self.followers):
+            return kinks
+        together = kinks.copy()
+        together[self.followers] = 0.0
+        added = np.abs(self.ratios)[:, None] * kinks[self.followers]
+        np.add.at(together, self.leaders, added)
+        return together
 
 
 NO_TWINS = Twins(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
@@ -61,7 +103,7 @@ def _twins_of(before: Affine, step: PiecewiseLinear) -> Twins:
 
 
 def _proportional(rows: np.ndarray) -> Twins:
-    """Classes of rows (D, n) that are exact positive multiples of each other and not zero."""
+    """Classes of rows (D, n) that are exact multiples of each other and not zero."""
     # The ratio of two projections is the same for proportional rows, and hardly for others.
     first, second = (rows @ _directions(rows.shape[1])).T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -79,7 +121,7 @@ def _proportional(rows: np.ndarray) -> Twins:
                 heads.append(unit)
             else:
                 leaders[unit] = leader
-    followers = np.array(sorted(leaders), np.int64)
+    followers = np.array(sorted(leaders, key=lambda unit: (leaders[unit], unit)), np.int64)
     lead = np.array([leaders[unit] for unit in followers.tolist()], np.int64)
     pivots = np.abs(rows[lead]).argmax(axis=1)
     return Twins(followers, lead, rows[followers, pivots] / rows[lead, pivots])
@@ -91,51 +133,16 @@ def _directions(width: int) -> np.ndarray:
 
 
 def _is_multiple(row: np.ndarray, other: np.ndarray) -> bool:
-    """Whether a row is exactly a positive multiple of another one, neither of them zero."""
+    """Whether a row is exactly a multiple of another one, neither of them zero."""
     pivot = int(np.abs(other).argmax())
-    if row[pivot] * other[pivot] <= 0:
+    if row[pivot] == 0 or other[pivot] == 0:
         return False
     ratio = row[pivot] / other[pivot]
-    if np.frexp(ratio)[0] == 0.5:  # a power of two: products with it are exact
-        return bool(np.array_equal(row, ratio * other))
+    if abs(np.frexp(ratio)[0]) == 0.5:  # a power of two: scaling up by it is exact
+        up = ratio * other if abs(ratio) >= 1 else other
+        return bool(np.array_equal(up, row if abs(ratio) >= 1 else row / ratio))
     if not np.allclose(row, ratio * other, rtol=CLOSE, atol=0):
         return False
-    exact = Fraction(row[pivot]) / Fraction(other[pivot])
-    return all(Fraction(a) == exact * Fraction(b) for a, b in zip(row, other, strict=True))
-
-
-def follow_signs(signs: np.ndarray, twins: Twins) -> np.ndarray:
-    """Signs of hinges (H,) in a region, the followers' from the leaders'."""
-    signs = signs.copy()
-    signs[twins.followers] = signs[twins.leaders]
-    return signs
-
-
-def follow_kinks(kinks: np.ndarray, twins: Twins) -> np.ndarray:
-    """Let the leaders' kinks (H, D) stand for those of their followers too."""
-    if not len(twins.followers):
-        return kinks
-    together = kinks.copy()
-    together[twins.followers] = 0.0
-    np.add.at(together, twins.leaders, twins.ratios[:, None] * kinks[twins.followers])
-    return together
-
-
-def follow_labels(mesh: Mesh, shared: Shared, label: int, layer: Layer, twins: Twins) -> Shared:
-    """Add the followers to all edges that their leaders made or share."""
-    if not len(twins.followers):
-        return shared
-    order = np.argsort(twins.leaders, kind="stable")
-    leaders = twins.leaders[order]
-    made = np.flatnonzero((mesh.edge_labels >= label) & (mesh.edge_labels < label + layer.n_hinges))
-    edges = np.concatenate([made, shared.edges])
-    codes = np.concatenate([2 * mesh.edge_labels[made].astype(np.int64), shared.codes])
-    units = (codes >> 1) - label
-    start, stop = np.searchsorted(leaders, units), np.searchsorted(leaders, units, side="right")
-    counts = stop - start
-    which = order[np.repeat(start, counts) + places_within(counts)]
-    followers = 2 * (label + twins.followers[which]) + np.repeat(codes & 1, counts)
-    all_edges = np.concatenate([shared.edges, np.repeat(edges, counts)])
-    all_codes = np.concatenate([shared.codes, followers])
-    order = np.lexsort([all_codes, all_edges])
-    return Shared(all_edges[order], all_codes[order])
+    entries, others = (integers(values, power_of(values)) for values in (row, other))
+    p, q = entries[pivot], others[pivot]
+    return all(a * q == b * p for a, b in zip(entries, others, strict=True))

@@ -158,6 +158,16 @@ def scaled(rng: Rng, width: int, prefix: Prefix) -> Parameters:
     return _proportional(rng, width, prefix, [2, 0.5, -4, 3, 0.1])
 
 
+def paired(rng: Rng, width: int, prefix: Prefix) -> Parameters:
+    """Nothing but pairs and larger classes of neurons that are exact multiples, of both signs."""
+    source = _one_of(rng, [integer, zero_bias, flat, rebuild, low_bit, along_sides])
+    weight, bias = source(rng, (width + 1) // 2, prefix)
+    chosen = np.append(np.arange(len(bias)), rng.integers(len(bias), size=width // 2))
+    factors = np.append(np.ones(len(bias)), rng.choice([-1, -2, -0.5, 4, -4], size=width // 2))
+    order = rng.permutation(width)
+    return (factors[:, None] * weight[chosen])[order], (factors * bias[chosen])[order]
+
+
 def through_corners(rng: Rng, width: int, prefix: Prefix) -> Parameters:
     corners = prefix.polygon[rng.integers(len(prefix.polygon), size=width)]
     return _through(_integers(rng, 3, width, prefix.width), prefix, corners)
@@ -287,8 +297,8 @@ LAYER_FAMILIES: dict[str, LayerFamily] = {
     family.__name__: family
     for family in (
         gaussian, zero_bias, integer, eighth_grid, low_bit, duplicated, negated, scaled,
-        through_corners, along_sides, through_vertices, concurrent, nearly_concurrent, rebuild,
-        flat, dead, pruned, constant, symmetric, wide_range, parallel,
+        paired, through_corners, along_sides, through_vertices, concurrent, nearly_concurrent,
+        rebuild, flat, dead, pruned, constant, symmetric, wide_range, parallel,
     )
 }  # fmt: skip
 

@@ -87,11 +87,11 @@ def incident_edges(wanted, edges, found):
 
 
 @njit(**JIT)
-def vanishing_edges(mesh, signs, zeros, found, hinges):
+def vanishing_edges(mesh, signs, zeros, found, hinges, sides):
     """List the inner edges along which a hinge vanishes while its sign differs on the two sides.
 
-    Writes edges and hinges (2 h + 1 where it is positive on the right) as far as there is room,
-    and returns how many there are.
+    Writes edges, hinges and the signs on the left and on the right, as far as there is room, and
+    returns how many there are. A sign is 0 where the hinge vanishes on the whole face.
     """
     count = 0
     for e in range(mesh.edges.shape[0]):
@@ -103,28 +103,40 @@ def vanishing_edges(mesh, signs, zeros, found, hinges):
             both = zeros.words[a, w] & zeros.words[b, w]
             if both == uint64(0):
                 continue
-            left = _positive_word(mesh, mesh.edge_faces[e, 0], w, signs, zeros)
-            right = _positive_word(mesh, mesh.edge_faces[e, 1], w, signs, zeros)
-            both &= left ^ right
+            left = _sign_words(mesh, mesh.edge_faces[e, 0], w, signs, zeros)
+            right = _sign_words(mesh, mesh.edge_faces[e, 1], w, signs, zeros)
+            both &= (left[0] ^ right[0]) | (left[1] ^ right[1])
             while both != uint64(0):
                 bit = trailing_zeros(both)
                 both &= both - uint64(1)
                 if count < found.shape[0]:
                     found[count] = e
-                    hinges[count] = 2 * (w * BITS + bit) + ((right >> uint64(bit)) & uint64(1))
+                    hinges[count] = w * BITS + bit
+                    sides[count, 0] = _sign_of_bit(left, bit)
+                    sides[count, 1] = _sign_of_bit(right, bit)
                 count += 1
     return count
 
 
 @njit(**JIT)
-def _positive_word(mesh, face, w, signs, zeros):
-    """Word of the hinges that are positive at a corner of a face."""
-    word = uint64(0)
+def _sign_words(mesh, face, w, signs, zeros):
+    """Words of the hinges that are positive, and of those negative, at a corner of a face."""
+    positive = uint64(0)
+    negative = uint64(0)
     for i in range(mesh.face_offsets[face], mesh.face_offsets[face + 1]):
         h = mesh.face_halfedges[i]
         v = mesh.edges[h >> 1, h & 1]
-        positive = signs[v, w]
+        strict = ~uint64(0)
         if zeros.rows[v] >= 0:
-            positive &= ~zeros.words[zeros.rows[v], w]
-        word |= positive
-    return word
+            strict &= ~zeros.words[zeros.rows[v], w]
+        positive |= signs[v, w] & strict
+        negative |= ~signs[v, w] & strict
+    return positive, negative
+
+
+@njit(**JIT)
+def _sign_of_bit(words, bit):
+    """1 where a bit is set in the first word, -1 where in the second, else 0."""
+    is_positive = (words[0] >> uint64(bit)) & uint64(1)
+    is_negative = (words[1] >> uint64(bit)) & uint64(1)
+    return np.int64(is_positive) - np.int64(is_negative)
