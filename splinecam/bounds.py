@@ -14,8 +14,8 @@ import numpy as np
 from splinecam._kernels.arrays import Bounds
 from splinecam.errors import InvalidModelError
 from splinecam.planar import PlanarNetwork
-
-UNIT_ROUNDOFF = 2.0**-53
+from splinecam.reduced import ReducedNetwork
+from splinecam.reduction import UNIT_ROUNDOFF, Ground
 
 OPERATIONS = 16
 """Roundings, per term of a sum, that a value is given: products, sums and interpolations."""
@@ -94,3 +94,31 @@ def spectral_bound(matrix: np.ndarray) -> float:
     second = float(np.abs(square).max())
     fourth = (square / second) @ (square / second)
     return float(np.linalg.norm(fourth)) ** 0.125 * second**0.25 * scale**0.5 * SAFETY
+
+
+def reduced_bounds(network: ReducedNetwork, ground: Ground) -> list[Bounds]:
+    """Bounds of each layer's hinges on the polygon that a network was reduced on.
+
+    An activation is as far from the true one as its pre-activation times the steepest slope of the
+    unit; errors of all activations that a row reads add up.
+    """
+    bounds = []
+    extent = np.abs(ground.corners).max(axis=0)
+    reach, noise = np.zeros(len(ground.largest)), np.zeros(len(ground.largest))
+    start = 0
+    for layer in network.layers:
+        stop = start + layer.n_units
+        weight = np.abs(layer.weight)
+        plane, old = weight[:, :2], weight[:, 2:]
+        sizes = plane @ extent + np.abs(layer.bias) + old @ ground.largest[:start]
+        rounding = UNIT_ROUNDOFF * OPERATIONS * (old.shape[1] + 8)
+        unit_noise = old @ noise[:start] + layer.bias_errors + rounding * sizes
+        unit_reach = np.hypot(plane[:, 0], plane[:, 1]) + old @ reach[:start]
+        hinge_noise = unit_noise[:, None] + rounding * np.abs(layer.breakpoints)
+        hinge_reach = np.repeat(unit_reach, layer.n_breakpoints)
+        bounds.append(Bounds(hinge_reach * SAFETY, hinge_noise.ravel() * SAFETY))
+        steepest = np.abs(layer.slopes).max(axis=1)
+        reach[start:stop] = unit_reach * steepest * SAFETY
+        noise[start:stop] = unit_noise * steepest * SAFETY
+        start = stop
+    return bounds

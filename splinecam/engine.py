@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,21 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from splinecam._kernels.words import pack_set
 from splinecam._workers import Workers
-from splinecam.bounds import coordinate_rounding, network_bounds
+from splinecam.bounds import coordinate_rounding, network_bounds, reduced_bounds
 from splinecam.convert import convert
 from splinecam.cutting import Cutter
 from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
-from splinecam.exact import ExactNetwork, Point, Row, line_through, point_at
-from splinecam.flips import find_flips
-from splinecam.mesh import NOTHING_SHARED, carry, check_mesh, polygon_mesh
+from splinecam.exact import ExactNetwork
+from splinecam.mesh import check_mesh
 from splinecam.partition import Partition
-from splinecam.planar import Layer
+from splinecam.patches import Patch
 from splinecam.program import Program
-from splinecam.propagate import propagate
-from splinecam.resolve import Resolver
-from splinecam.restrict import restrict
+from splinecam.restrict import is_chain, restrict
+from splinecam.root import reduce_program
 from splinecam.slices import Slice
+from splinecam.subdivision import Context, Subdivision
 from splinecam.twins import find_twins
-
-FIRST_BATCH = 32
-"""Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
 
 MAX_REGIONS = 500_000_000
 """What 32-bit numbers of half-edges allow."""
@@ -163,7 +157,7 @@ def _progress(n_layers: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
 
 
 class _Engine:
-    """Cuts a slice by the layers of a network, one after the other."""
+    """Cuts a slice by the layers of a network."""
 
     def __init__(
         self,
@@ -175,142 +169,61 @@ class _Engine:
     ):
         self._program = program
         self._slice = slice_
-        self._network = restrict(program, slice_)
         self._max_regions = max_regions
-        self._device = device
-        self._workers = workers
+        context = Context(lambda: self._exact, device, workers, self._check)
+        patch = Patch.of_polygon(slice_.polygon)
+        if is_chain(program):
+            self._network = restrict(program, slice_)
+            bounds = network_bounds(self._network, slice_.polygon)
+            twins = find_twins(program)
+        else:
+            self._network, ground = reduce_program(program, slice_, device)
+            bounds, twins = reduced_bounds(self._network, ground), None
         if max((layer.weight.size for layer in self._network.layers), default=0) > SMALL_MATRIX:
             workers.limit_blas()
-        self._twins = find_twins(program)
-        self._bounds = network_bounds(self._network, slice_.polygon)
-        self._rounding = coordinate_rounding(slice_.polygon)
-        self._mesh = polygon_mesh(slice_.polygon)
-        self._shared = NOTHING_SHARED
-        self._root_patterns: list[np.ndarray] = []
-        self._points: dict[int, Point] = {}
-        self._first_batch: tuple[np.ndarray, np.ndarray] | None = None
+        self._subdivision = Subdivision(self._network, bounds, patch, context, twins)
+        self._workers = workers
+
+    @cached_property
+    def _exact(self) -> ExactNetwork:
+        return ExactNetwork(self._program, self._slice)
 
     def run(self, report: Callable[[int], None]) -> Partition:
-        layers = self._network.layers
-        values = np.empty((0, 0))
-        label = 0
-        for number, layer in enumerate(layers):
-            leading = np.ones(layer.n_hinges, bool)
-            leading[self._twins[number].followers] = False
-            if number == 0:
-                leading &= ~self._cut_first_batch(layer, leading)
-                values = _hinge_values(layer, self._mesh.vertices)
-            following = layers[number + 1] if number + 1 < len(layers) else None
-            values = self._cut(number, values, pack_set(leading), label, following)
-            label += layer.n_hinges
-            report(len(self._mesh.face_offsets) - 1)
-        return self._finish(len(layers))
+        self._subdivision.cut(report)
+        return self._partition()
 
-    def _cut_first_batch(self, layer: Layer, leading: np.ndarray) -> np.ndarray:
-        """Cut by a few hinges of a wide first layer; return by which."""
-        batch = np.zeros(layer.n_hinges, bool)
-        if np.count_nonzero(leading) <= 2 * FIRST_BATCH:
-            return batch
-        values = _hinge_values(layer, self._mesh.vertices)
-        positive = values > 0
-        cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0) & leading)
-        batch[cutting[:FIRST_BATCH]] = True
-        cutter = self._cutter(0, values, pack_set(batch), 0)
-        refinement = cutter.refine(self._twins[0], with_chords=False)
-        self._first_batch = (batch, cutter.root_signs)
-        self._mesh, self._shared = refinement.mesh, refinement.shared
-        return batch
-
-    def _cut(
-        self,
-        number: int,
-        values: np.ndarray,
-        chosen: np.ndarray,
-        label: int,
-        following: Layer | None,
-    ) -> np.ndarray:
-        """Cut by the chosen hinges of a layer; return the values of the following layer's."""
-        layer, old = self._network.layers[number], self._mesh
-        cutter = self._cutter(number, values, chosen, label)
-        twins = self._twins[number]
-        refinement = cutter.refine(twins, with_chords=following is not None)
-        self._mesh, self._shared = refinement.mesh, refinement.shared
-        signs = cutter.root_signs
-        if number == 0 and self._first_batch:
-            signs = np.where(*self._first_batch, signs)
-        self._root_patterns.append(layer.count_exceeded(twins.follow_signs(signs) > 0))
-        if following is None:
-            return np.empty((0, 0))
-        carried = np.empty((len(self._mesh.vertices), following.n_hinges))
-        propagate(layer, following, values, carried, self._device, self._workers)
-        kinks = twins.follow_kinks(layer.kink_columns(following.hinge_map[0]))
-        carry(old, refinement, values, kinks, carried, self._workers)
-        return carried
-
-    def _cutter(self, number: int, values: np.ndarray, chosen: np.ndarray, label: int) -> Cutter:
-        """Plan the cut of the mesh; refuse if it makes too many regions."""
-        cutter = Cutter(
-            *(self._mesh, self._shared, values, self._bounds[number], chosen, label),
-            self._rounding,
-            lambda: self._resolver(number),
-            self._workers,
-        )
+    def _check(self, number: int, cutter: Cutter, n_carried: int) -> None:
+        """Refuse to make too many regions, or to start what would not fit into memory."""
+        name = self._network.layers[number].name
         if cutter.n_faces > self._max_regions:
-            name = self._network.layers[number].name
             raise RegionLimitError(
                 f"layer {number} ({name}) makes at least {cutter.n_faces:,} regions, max_regions "
                 f"is {self._max_regions:,}; the error carries the partition by the {number} "
                 "layers before it",
-                self._finish(number),
+                self._partition(),
                 cutter.n_faces,
                 self._max_regions,
             )
-        self._check_memory(number, cutter)
-        return cutter
-
-    def _check_memory(self, number: int, cutter: Cutter) -> None:
-        """Refuse to start what would not fit."""
-        layers = self._network.layers
-        carried = layers[number + 1].n_hinges if number + 1 < len(layers) else 0
-        needed = cutter.n_bytes + 8 * cutter.n_vertices * carried
+        needed = cutter.n_bytes + 8 * cutter.n_vertices * n_carried
         if needed < NEGLIGIBLE:
             return
         available = psutil.virtual_memory().available
         if needed > available:
             raise InsufficientMemoryError(
-                f"layer {number} ({layers[number].name}) makes {cutter.n_faces:,} regions, which "
+                f"layer {number} ({name}) makes {cutter.n_faces:,} regions, which "
                 f"takes about {needed / 2**30:.1f} GiB of memory; {available / 2**30:.1f} GiB are "
                 "free",
                 needed,
                 available,
             )
 
-    def _resolver(self, number: int) -> Resolver:
-        """Exact decisions in one layer, on the mesh as it is."""
-        exact, sides = self._exact
-        # What flips in this layer already, in the first batch, is no part of any prefix.
-        own = np.zeros(self._network.layers[number].n_units, np.uint8)
-        root_pattern = np.concatenate([*self._root_patterns, own])
-        flips = find_flips(self._network, self._mesh.edge_labels, self._shared)
-        return Resolver(
-            exact, sides, self._network, self._mesh, flips, root_pattern, number, self._points
-        )
-
-    @cached_property
-    def _exact(self) -> tuple[ExactNetwork, list[Row]]:
-        """The network and the slice's sides without rounding."""
-        corners = [point_at(*corner) for corner in self._slice.polygon.tolist()]
-        sides = [line_through(p, q) for p, q in pairwise([*corners, corners[0]])]
-        return ExactNetwork(self._program, self._slice), sides
-
-    def _finish(self, n_layers: int) -> Partition:
-        """The partition by the first layers."""
-        mesh = self._mesh if n_layers else polygon_mesh(self._slice.polygon)
-        shared = self._shared if n_layers else NOTHING_SHARED
-        check_mesh(mesh, self._rounding, self._workers)
+    def _partition(self) -> Partition:
+        """The partition as it is."""
+        mesh, shared = self._subdivision.mesh, self._subdivision.shared
+        check_mesh(mesh, coordinate_rounding(self._slice.polygon), self._workers)
         return Partition(
             slice=self._slice,
-            network=self._network.head(n_layers),
+            network=self._network,
             vertices=mesh.vertices,
             edges=mesh.edges,
             edge_regions=mesh.edge_faces,
@@ -319,14 +232,5 @@ class _Engine:
             shared_hinges=shared.codes,
             region_offsets=mesh.face_offsets,
             region_halfedges=mesh.face_halfedges,
-            root_pattern=np.concatenate([np.zeros(0, np.uint8), *self._root_patterns[:n_layers]]),
+            root_pattern=self._subdivision.root_pattern,
         )
-
-
-def _hinge_values(layer: Layer, vertices: np.ndarray) -> np.ndarray:
-    """Values of the first layer's hinges at plane coordinates."""
-    weight, bias = layer.hinge_map
-    values = np.multiply.outer(vertices[:, 0], weight[:, 0])
-    values += np.multiply.outer(vertices[:, 1], weight[:, 1])
-    values += bias
-    return values

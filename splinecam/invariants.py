@@ -38,7 +38,7 @@ def _require(condition: bool | np.bool_, message: str) -> None:
 
 def _check_numbers(p: Partition) -> None:
     """Every index must name something that exists; kernels rely on it."""
-    offsets, hinges = p.region_offsets, len(p.network.hinge_layers)
+    offsets, hinges = p.region_offsets, p.network.units.n_hinges
     _require(p.n_regions >= 1, "there is no region")
     _require(
         offsets[0] == 0

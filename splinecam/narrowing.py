@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.planar import Floats
 from splinecam.reduced import ReducedLayer, ReducedNetwork
-from splinecam.reduction import Ground, Reach, judge
+from splinecam.reduction import UNIT_ROUNDOFF, Ground, Reach, judge
 from splinecam.tournaments import Tournament
 
 

@@ -42,8 +42,8 @@ class EdgeFlips(NamedTuple):
     """(n,) int32, indices into `Partition.layer_names`."""
     units: Ints
     """(n,) int32, within the layer."""
-    steps: NDArray[np.int8]
-    """(n,) int8: the unit's pattern on the left of the edge minus that on the right, 1 or -1."""
+    steps: NDArray[np.int16]
+    """(n,) int16: the unit's pattern on the left of the edge minus that on the right."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,22 +134,22 @@ class Partition:
     @property
     def layer_names(self) -> tuple[str, ...]:
         """The piecewise-linear steps in execution order, named as in the model."""
-        return tuple(layer.name for layer in self.network.layers)
+        return self.network.units.names
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of units of each step."""
-        return self.network.layer_sizes
+        return self.network.units.sizes
 
     @cached_property
     def edge_layers(self) -> Ints:
         """(E,) int32: the step that made each edge, an index into `layer_names`; -1 outside."""
-        return _frozen(self._per_edge(self.network.hinge_layers))
+        return _frozen(self._per_edge(self.network.units.hinge_layers))
 
     @cached_property
     def edge_units(self) -> Ints:
         """(E,) int32: the unit, within its step, that made each edge; -1 outside."""
-        return _frozen(self._per_edge(self.network.hinge_units))
+        return _frozen(self._per_edge(self.network.units.hinge_units))
 
     def _per_edge(self, per_hinge: NDArray[np.intp]) -> Ints:
         """Look hinges' numbers up for all edges; -1 for outer edges."""
@@ -161,14 +161,15 @@ class Partition:
         inner = np.flatnonzero(self.edge_hinges >= 0)
         edges = np.concatenate([inner, self.shared_edges])
         hinges = np.concatenate([self.edge_hinges[inner], self.shared_hinges >> 1])
-        steps = np.concatenate([np.ones(len(inner)), 1 - 2 * (self.shared_hinges & 1)])
+        signs = np.concatenate([np.ones(len(inner)), 1 - 2 * (self.shared_hinges & 1)])
         order = np.lexsort([hinges, edges])
         hinges = hinges[order]
+        steps = self.network.units.hinge_steps[hinges] * signs[order]
         return EdgeFlips(
             _frozen(edges[order].astype(np.int32)),
-            _frozen(self.network.hinge_layers[hinges].astype(np.int32)),
-            _frozen(self.network.hinge_units[hinges].astype(np.int32)),
-            _frozen(steps[order].astype(np.int8)),
+            _frozen(self.network.units.hinge_layers[hinges].astype(np.int32)),
+            _frozen(self.network.units.hinge_units[hinges].astype(np.int32)),
+            _frozen(steps.astype(np.int16)),
         )
 
     @cached_property
@@ -261,7 +262,7 @@ class Partition:
             self.edge_regions[0, 0],
             self.root_pattern.copy(),
             *(self.region_offsets, self.region_halfedges, self.edge_regions),
-            *(find_flips(self.network, self.edge_hinges, shared), rows, patterns),
+            *(find_flips(self.network.units, 0, self.edge_hinges, shared), rows, patterns),
         )
         return patterns[inverse]
 

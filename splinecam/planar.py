@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam.units import Units
+
 Floats = NDArray[np.float64]
 
 
@@ -141,20 +143,34 @@ class PlanarNetwork:
         return len(self.bias)
 
     @cached_property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Units of each layer."""
-        return tuple(layer.n_units for layer in self.layers)
+    def units(self) -> Units:
+        """The units of all layers."""
+        layers = self.layers
+        return Units(
+            tuple(layer.name for layer in layers),
+            tuple(layer.n_units for layer in layers),
+            tuple(layer.n_breakpoints for layer in layers),
+            (False,) * len(layers),
+        )
 
-    @cached_property
-    def hinge_layers(self) -> NDArray[np.intp]:
-        """The layer of each hinge of the network, in execution order."""
-        return np.repeat(np.arange(len(self.layers)), [layer.n_hinges for layer in self.layers])
+    def with_outputs(self, weight: Floats, bias: Floats) -> PlanarNetwork:
+        """Replace the outputs by ``weight @ output + bias``."""
+        return PlanarNetwork(self.layers, weight @ self.weight, weight @ self.bias + bias)
 
-    @cached_property
-    def hinge_units(self) -> NDArray[np.intp]:
-        """The unit, within its layer, of each hinge of the network."""
-        units = [layer.hinge_units for layer in self.layers]
-        return np.concatenate(units) if units else np.zeros(0, np.intp)
+    @property
+    def rest(self) -> NDArray[np.uint8]:
+        """(n_units,) uint8: the pattern where no unit exceeds a breakpoint."""
+        return np.zeros(self.units.n_units, np.uint8)
+
+    def start(self, uv: Floats) -> Floats:
+        """Hinges (n, H) of the first layer at plane coordinates (n, 2)."""
+        return plane_values(*self.layers[0].hinge_map, uv)
+
+    def onward(self, number: int) -> tuple[Floats, Floats]:
+        """Weight (H', D) and bias (H',) from a layer's activations to the next layer's hinges."""
+        if number + 1 == len(self.layers):
+            return np.empty((0, self.layers[number].n_units)), np.empty(0)
+        return self.layers[number + 1].hinge_map
 
     def check_shapes(self) -> None:
         """Raise ValueError unless the layers' arrays fit each other and are finite."""
@@ -213,6 +229,17 @@ class PlanarNetwork:
             columns[:, 2] += offsets
         columns = _compose(columns, self.weight, self.bias)
         return np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1)), columns[:, 2]
+
+
+def plane_values(weight: Floats, bias: Floats, uv: Floats) -> Floats:
+    """Values (n, H) at plane coordinates (n, 2) of functions (H, 2) and (H,).
+
+    Each value is rounded by itself, whatever the other points are.
+    """
+    values = np.multiply.outer(uv[:, 0], weight[:, 0])
+    values += np.multiply.outer(uv[:, 1], weight[:, 1])
+    values += bias
+    return values
 
 
 def _compose(columns: Floats, weight: Floats, bias: Floats) -> Floats:

@@ -17,17 +17,22 @@ SMALL = 2**17
 
 def propagate(
     layer: Layer,
-    following: Layer,
+    weight: np.ndarray,
+    base: np.ndarray,
     values: np.ndarray,
     carried: np.ndarray,
     device: torch.device,
     workers: Workers,
 ) -> None:
-    """Write the following layer's hinges at the old vertices into the first rows of `carried`.
+    """Write later layers' hinges at the old vertices into the first rows of `carried`.
 
     Parameters
     ----------
-    layer, following : Layer
+    layer : Layer
+    weight : ndarray
+        (H', D) float64: what the later hinges make of the layer's activations.
+    base : ndarray
+        (H',) or (V, H') float64: what is added.
     values : ndarray
         (V, H) float64: hinges of `layer` at the old vertices.
     carried : ndarray
@@ -36,14 +41,14 @@ def propagate(
         Where to multiply.
     workers : Workers
     """
-    weight, bias = following.hinge_map
+    base = np.broadcast_to(base, (len(values), len(weight)))
     if device.type != "cpu":
-        _propagate_on(device, layer, weight, bias, values, carried)
+        _propagate_on(device, layer, weight, base, values, carried)
     else:
-        if values.size * len(bias) > SMALL:
+        if values.size * len(weight) > SMALL:
             workers.limit_blas()
         n_blocks = -(-len(values) // ROWS)
-        workers.run(_propagate_rows, n_blocks, layer, weight, bias, values, carried, grain=1)
+        workers.run(_propagate_rows, n_blocks, layer, weight, base, values, carried, grain=1)
 
 
 def _propagate_rows(
@@ -51,28 +56,27 @@ def _propagate_rows(
     stop: int,
     layer: Layer,
     weight: np.ndarray,
-    bias: np.ndarray,
+    base: np.ndarray,
     values: np.ndarray,
     carried: np.ndarray,
 ) -> None:
     for block in range(start, stop):
         activations = layer.activate(values[block * ROWS : (block + 1) * ROWS])
-        product = carried[block * ROWS : block * ROWS + len(activations)]
-        np.matmul(activations, weight.T, out=product)
-        product += bias
+        rows = slice(block * ROWS, block * ROWS + len(activations))
+        np.matmul(activations, weight.T, out=carried[rows])
+        carried[rows] += base[rows]
 
 
 def _propagate_on(
     device: torch.device,
     layer: Layer,
     weight: np.ndarray,
-    bias: np.ndarray,
+    base: np.ndarray,
     values: np.ndarray,
     carried: np.ndarray,
 ) -> None:
     weight_there = torch.from_numpy(weight).to(device)
-    bias_there = torch.from_numpy(bias).to(device)
     for start in range(0, len(values), ROWS):
         activations = torch.from_numpy(layer.activate(values[start : start + ROWS])).to(device)
-        product = torch.addmm(bias_there, activations, weight_there.T)
-        carried[start : start + len(activations)] = product.cpu().numpy()
+        rows = slice(start, start + len(activations))
+        carried[rows] = (activations @ weight_there.T).cpu().numpy() + base[rows]

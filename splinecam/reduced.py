@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam.planar import Floats, Layer
+from splinecam.planar import Floats, Layer, plane_values
 from splinecam.tournaments import Round, Tournament
 from splinecam.units import Units
 
@@ -77,6 +77,20 @@ class ReducedNetwork:
     def with_outputs(self, weight: Floats, bias: Floats) -> ReducedNetwork:
         """Replace the outputs by ``weight @ output + bias``."""
         return replace(self, weight=weight @ self.weight, bias=weight @ self.bias + bias)
+
+    def start(self, uv: Floats) -> Floats:
+        """What u and v make of all layers' hinges (n, H) at plane coordinates (n, 2)."""
+        maps = [layer.hinge_map for layer in self.layers]
+        weight = np.concatenate([weight[:, :2] for weight, _ in maps])
+        return plane_values(weight, np.concatenate([bias for _, bias in maps]), uv)
+
+    def onward(self, number: int) -> tuple[Floats, Floats]:
+        """Weight (H', D) from a layer's activations to all later layers' hinges; no bias."""
+        ranges = list(self._ranges())
+        _, start, stop = ranges[number]
+        later = [layer.hinge_map[0][:, start:stop] for layer, _, _ in ranges[number + 1 :]]
+        weight = np.concatenate([np.empty((0, stop - start)), *later])
+        return weight, np.zeros(len(weight))
 
     def __call__(self, uv: Floats) -> Floats:
         """Outputs (n, out) at plane coordinates (n, 2)."""

@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.planar import Floats, Layer
+
+UNIT_ROUNDOFF = 2.0**-53
 
 
 class Reach(NamedTuple):

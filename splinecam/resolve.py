@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
 
 import numpy as np
 
@@ -18,8 +17,8 @@ from splinecam._kernels.special import SpecialFace
 from splinecam._kernels.traversal import Flips, collect_patterns, incident_edges
 from splinecam._kernels.words import BITS
 from splinecam.errors import InvariantError
-from splinecam.exact import ExactNetwork, Point, Row, intersection, line_through, sign
-from splinecam.planar import PlanarNetwork
+from splinecam.exact import Point, Row, intersection, line_through, sign
+from splinecam.hinge_lines import HingeLines
 
 INCIDENT = 4
 """Edges at a vertex that are looked at; two of any three have different lines."""
@@ -30,15 +29,12 @@ class Resolver:
 
     Parameters
     ----------
-    exact : ExactNetwork
-    sides : sequence of Row
-        The lines of the slice's sides.
-    network : PlanarNetwork
+    lines : HingeLines
     mesh : Mesh
     flips : Flips
         What changes across the mesh's edges.
     root_pattern : ndarray
-        Pattern of the layers before, of the face left of edge 0.
+        Pattern, of the layers before, of the face left of edge 0; see `HingeLines`.
     layer : int
         The layer whose hinges cut.
     points : dict
@@ -47,18 +43,14 @@ class Resolver:
 
     def __init__(
         self,
-        exact: ExactNetwork,
-        sides: Sequence[Row],
-        network: PlanarNetwork,
+        lines: HingeLines,
         mesh: Mesh,
         flips: Flips,
         root_pattern: np.ndarray,
         layer: int,
         points: dict[int, Point],
     ):
-        self._exact = exact
-        self._sides = sides
-        self._network = network
+        self._lines = lines
         self._mesh = mesh
         self._flips = flips
         self._root_pattern = root_pattern
@@ -126,7 +118,7 @@ class Resolver:
 
     def _exact_value(self, row: Row, point: Point) -> Fraction:
         (a, b, c), (x, y, w) = row, point
-        return Fraction(a * x + b * y + c * w, w << self._exact.power(self._layer))
+        return Fraction(a * x + b * y + c * w, w << self._lines.power(self._layer))
 
     # -- orders -------------------------------------------------------------------------------
 
@@ -226,21 +218,12 @@ class Resolver:
         self._prefixes.update(zip(missing.tolist(), map(bytes, patterns), strict=True))
 
     def _row(self, hinge: int, face: int) -> Row:
-        return self._exact.hinges(self._layer, self._prefixes[face], [hinge])[0]
+        return self._lines.hinge(self._layer, hinge, self._prefixes[face])
 
     def _line(self, edge: int) -> Row:
         """The line that an edge lies on."""
-        label = int(self._mesh.edge_labels[edge])
-        if label < 0:
-            return self._sides[-1 - label]
-        layer = int(self._network.hinge_layers[label])
-        prefix = self._prefixes[int(self._mesh.edge_faces[edge, 0])]
-        return self._exact.hinges(layer, prefix, [label - self._first_hinges[layer]])[0]
-
-    @cached_property
-    def _first_hinges(self) -> list[int]:
-        counts = [layer.n_hinges for layer in self._network.layers]
-        return np.cumsum([0, *counts]).tolist()
+        label, face = int(self._mesh.edge_labels[edge]), int(self._mesh.edge_faces[edge, 0])
+        return self._lines.edge(label, self._prefixes[face])
 
 
 def _order_along(

@@ -13,10 +13,20 @@ from torch import Tensor
 from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.errors import InvalidSliceError
 from splinecam.planar import Layer, PlanarNetwork
-from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
+from splinecam.program import Affine, MatMul, PiecewiseLinear, Program, Reshape, Scale
 from splinecam.slices import Slice
 
 NO_ERROR = np.zeros(1)
+
+
+def is_chain(program: Program) -> bool:
+    """Whether a program is a chain of layers whose matrices are at hand."""
+    return all(
+        step.inputs == (index,)
+        and isinstance(step, Affine | PiecewiseLinear)
+        and (isinstance(step, PiecewiseLinear) or isinstance(step.linear, MatMul | Scale | Reshape))
+        for index, step in enumerate(program.steps)
+    )
 
 
 def restrict(program: Program, slice_: Slice) -> PlanarNetwork:

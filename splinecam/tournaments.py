@@ -96,6 +96,13 @@ class Tournament:
         """The place of an entry in a window."""
         return int(np.flatnonzero(self.members[group] == entry)[0])
 
+    def places(self, entries: Ints) -> Ints:
+        """Places (k, groups) in the windows of entries (k, groups)."""
+        places = np.zeros(entries.shape, np.int64)
+        for place, members in enumerate(self.members.T):
+            places[entries == members] = place
+        return places
+
     def settled(self) -> tuple[Ints, Ints]:
         """Groups whose winner is known, and its place."""
         groups = np.flatnonzero(self.roots < 0)

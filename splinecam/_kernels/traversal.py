@@ -14,13 +14,14 @@ from splinecam._kernels.words import BITS, trailing_zeros
 class Flips(NamedTuple):
     """Which units change across edges, and how, going from right to left.
 
-    The first unit of an edge rises by one; the others, of which few edges have any, rise or fall.
+    The first unit of an edge rises; the others, of which few edges have any, rise or fall.
     """
 
     units: np.ndarray  # (E,) int32: counted through the network; -1 on the boundary
+    steps: np.ndarray  # (E,) int16: by how much; empty if all rise by one
     shared_offsets: np.ndarray  # (E + 1,) int64: into the arrays below; empty if there are none
     shared_units: np.ndarray  # int32
-    shared_steps: np.ndarray  # int8: 1 or -1
+    shared_steps: np.ndarray  # int16
 
 
 @njit(**JIT)
@@ -28,7 +29,7 @@ def _cross(pattern, halfedge, flips):
     """Change the pattern of the region left of a half-edge to that of the region on its right."""
     edge = halfedge >> 1
     step = 2 * (halfedge & 1) - 1
-    pattern[flips.units[edge]] += step
+    pattern[flips.units[edge]] += step * (flips.steps[edge] if flips.steps.shape[0] > 0 else 1)
     if flips.shared_offsets.shape[0] > 0:
         for i in range(flips.shared_offsets[edge], flips.shared_offsets[edge + 1]):
             pattern[flips.shared_units[i]] += step * flips.shared_steps[i]

@@ -1,0 +1,208 @@
+"""Cutting a patch by all layers of a network, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from splinecam._kernels.arrays import Bounds, Mesh
+from splinecam._kernels.words import pack_set
+from splinecam._workers import Workers
+from splinecam.cutting import Cutter
+from splinecam.exact import ExactNetwork, Point
+from splinecam.flips import find_flips
+from splinecam.hinge_lines import HingeLines
+from splinecam.labels import Labels
+from splinecam.mesh import NOTHING_SHARED, Shared, carry
+from splinecam.patches import Patch
+from splinecam.planar import PlanarNetwork
+from splinecam.propagate import propagate
+from splinecam.reduced import ReducedLayer, ReducedNetwork
+from splinecam.resolve import Resolver
+from splinecam.settle import settle
+from splinecam.twins import NO_TWINS, Twins
+
+FIRST_BATCH = 32
+"""Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
+
+
+class Context(NamedTuple):
+    """What all parts of one computation share."""
+
+    exact: Callable[[], ExactNetwork]
+    device: torch.device
+    workers: Workers
+    check: Callable[[int, Cutter, int], None]
+    """Told the layer, a plan of its cut, and how many values are carried; may refuse."""
+
+
+class Subdivision:
+    """A patch, as it is cut by the layers of a network.
+
+    Parameters
+    ----------
+    network : PlanarNetwork or ReducedNetwork
+    bounds : sequence of Bounds
+        Of the errors of each layer's hinges on the patch.
+    patch : Patch
+    context : Context
+    twins : sequence of Twins, optional
+        Of each layer. Default: none.
+
+    Attributes
+    ----------
+    mesh : Mesh
+    shared : Shared
+    """
+
+    def __init__(
+        self,
+        network: PlanarNetwork | ReducedNetwork,
+        bounds: Sequence[Bounds],
+        patch: Patch,
+        context: Context,
+        twins: Sequence[Twins] | None = None,
+    ):
+        self._network = network
+        self._labels = Labels(network)
+        self._bounds = bounds
+        self._twins = [NO_TWINS] * len(network.layers) if twins is None else twins
+        self._patch = patch
+        self._context = context
+        self._rounding = patch.rounding
+        self.mesh: Mesh = patch.mesh()
+        self.shared: Shared = NOTHING_SHARED
+        nodes = np.zeros(self._labels.n_nodes, np.uint8)
+        self._root = np.concatenate([network.rest, nodes])
+        self._points: dict[int, Point] = dict(enumerate(patch.points))
+        self._first_batch: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def root_pattern(self) -> np.ndarray:
+        """(n_units,) unsigned: the pattern of the region left of edge 0."""
+        return self._root[: self._network.units.n_units]
+
+    def cut(self, report: Callable[[int], None]) -> None:
+        """Cut by all layers; `report` is told the number of regions after each."""
+        layers = self._network.layers
+        carried = np.empty((0, 0))
+        for number, layer in enumerate(layers):
+            leading = np.ones(layer.n_hinges, bool)
+            leading[self._twins[number].followers] = False
+            if number == 0:
+                leading &= ~self._cut_first_batch(leading)
+                carried = self._network.start(self.mesh.vertices)
+            values, ahead = carried, None
+            if carried.shape[1] > layer.n_hinges:
+                values = np.ascontiguousarray(carried[:, : layer.n_hinges])
+                ahead = carried[:, layer.n_hinges :]
+            carried = self._cut(number, values, ahead, pack_set(leading))
+            if isinstance(layer, ReducedLayer) and self._ends_tournament(number):
+                carried = self._settle(layer.step, carried)
+            report(len(self.mesh.face_offsets) - 1)
+
+    def _cut_first_batch(self, leading: np.ndarray) -> np.ndarray:
+        """Cut by a few hinges of a wide first layer; return by which."""
+        n_hinges = len(leading)
+        batch = np.zeros(n_hinges, bool)
+        if np.count_nonzero(leading) <= 2 * FIRST_BATCH:
+            return batch
+        values = np.ascontiguousarray(self._network.start(self.mesh.vertices)[:, :n_hinges])
+        positive = values > 0
+        cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0) & leading)
+        batch[cutting[:FIRST_BATCH]] = True
+        cutter = self._cutter(0, values, pack_set(batch), 0)
+        refinement = cutter.refine(self._twins[0], with_chords=False)
+        self._first_batch = (batch, cutter.root_signs)
+        self.mesh, self.shared = refinement.mesh, refinement.shared
+        self._relabel(0)
+        return batch
+
+    def _cut(
+        self, number: int, values: np.ndarray, ahead: np.ndarray | None, chosen: np.ndarray
+    ) -> np.ndarray:
+        """Cut by the chosen hinges of a layer; return the values that later layers need."""
+        layer, old, twins = self._network.layers[number], self.mesh, self._twins[number]
+        weight, bias = self._network.onward(number)
+        cutter = self._cutter(number, values, chosen, len(weight))
+        refinement = cutter.refine(twins, with_chords=len(weight) > 0)
+        self.mesh, self.shared = refinement.mesh, refinement.shared
+        self._relabel(number)
+        signs = cutter.root_signs
+        if number == 0 and self._first_batch:
+            signs = np.where(*self._first_batch, signs)
+        own = layer.count_exceeded(twins.follow_signs(signs) > 0)
+        self._root[self._labels.entries(number)] = own
+        carried = np.empty((len(self.mesh.vertices), len(weight)))
+        if len(weight):
+            base = bias if ahead is None else ahead
+            workers = self._context.workers
+            propagate(layer, weight, base, values, carried, self._context.device, workers)
+            kinks = twins.follow_kinks(layer.kink_columns(weight))
+            carry(old, refinement, values, kinks, carried, workers)
+        return carried
+
+    def _cutter(
+        self, number: int, values: np.ndarray, chosen: np.ndarray, n_carried: int
+    ) -> Cutter:
+        cutter = Cutter(
+            *(self.mesh, self.shared, values, self._bounds[number], chosen),
+            *(self._labels.base(number), self._rounding),
+            lambda: self._resolver(number),
+            self._context.workers,
+        )
+        self._context.check(number, cutter, n_carried)
+        return cutter
+
+    def _relabel(self, number: int) -> None:
+        """Give new edges their labels, where these do not follow each other."""
+        table = self._labels.table(number)
+        if table is None:
+            return
+        base = self._labels.base(number)
+        new = np.flatnonzero(self.mesh.edge_labels >= base)
+        self.mesh.edge_labels[new] = table[self.mesh.edge_labels[new] - base]
+        new = np.flatnonzero(self.shared.codes >= 2 * base)
+        if len(new):
+            codes = self.shared.codes
+            codes[new] = 2 * table[(codes[new] >> 1) - base] + (codes[new] & 1)
+
+    def _resolver(self, number: int) -> Resolver:
+        """Exact decisions in one layer, on the mesh as it is."""
+        lines = HingeLines(
+            self._context.exact(), self._patch.sides, self._network, self._labels
+        )
+        flips = find_flips(
+            self._labels.units, self._labels.n_nodes, self.mesh.edge_labels, self.shared
+        )
+        return Resolver(lines, self.mesh, flips, self._root.copy(), number, self._points)
+
+    # -- max groups ---------------------------------------------------------------------------
+
+    def _ends_tournament(self, number: int) -> bool:
+        """Whether a layer is the last round of a max group."""
+        layers, steps = self._network.layers, self._labels.steps
+        layer = layers[number]
+        is_round = isinstance(layer, ReducedLayer) and layer.round is not None
+        return is_round and steps[number] not in steps[number + 1 :]
+
+    def _settle(self, step: int, carried: np.ndarray) -> np.ndarray:
+        """Replace the nodes of a tournament that is over by its winners."""
+        assert isinstance(self._network, ReducedNetwork)
+        tournament = self._network.tournaments[step]
+        settled = settle(
+            self.mesh, self.shared, self._root, tournament, self._labels, step, len(self._points)
+        )
+        self.mesh, self.shared = settled.mesh, settled.shared
+        kept = np.flatnonzero(settled.vertex_map >= 0)
+        moved = np.empty((len(self.mesh.vertices), carried.shape[1]))
+        moved[settled.vertex_map[kept]] = carried[kept]
+        self._points = {
+            int(settled.vertex_map[v]): point
+            for v, point in self._points.items()
+            if settled.vertex_map[v] >= 0
+        }
+        return moved
