@@ -15,11 +15,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from splinecam._kernels.layer import cut_layer
 from splinecam._kernels.words import pack_set
 from splinecam._workers import Workers
 from splinecam.bounds import coordinate_rounding, network_bounds
 from splinecam.convert import convert
-from splinecam.cutting import Cutter
+from splinecam.cutting import USUAL, Cutter
 from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
 from splinecam.exact import ExactNetwork, Point, Row, line_through, point_at
 from splinecam.flips import find_flips
@@ -41,6 +42,9 @@ MAX_REGIONS = 500_000_000
 
 SMALL_MATRIX = 2**12
 """Entries of matrices whose products start no threads anyway."""
+
+SMALL_VALUES = 2**18
+"""Values at vertices up to which a mesh is not worth threads."""
 
 NEGLIGIBLE = 2**28
 """Bytes that are taken without asking how many are free."""
@@ -230,23 +234,64 @@ class _Engine:
         following: Layer | None,
     ) -> np.ndarray:
         """Cut by the chosen hinges of a layer; return the values of the following layer's."""
-        layer, old = self._network.layers[number], self._mesh
+        layer, twins = self._network.layers[number], self._twins[number]
+        kinks = np.empty((layer.n_hinges, 0))
+        if following is not None:
+            kinks = follow_kinks(layer.kink_columns(following.hinge_map[0]), twins)
+        carried = None
+        if self._is_small(values):
+            carried = self._cut_at_once(number, values, chosen, label, kinks)
+            signs = np.where(values[0] > 0, 1, -1)
+        if carried is None:
+            signs, carried = self._cut_by_steps(number, values, chosen, label, kinks)
+        self._shared = follow_labels(self._mesh, self._shared, label, layer, twins)
+        self._root_patterns.append(layer.count_exceeded(follow_signs(signs, twins) > 0))
+        return carried
+
+    def _is_small(self, values: np.ndarray) -> bool:
+        """Whether a layer is worth no threads, as far as can be told before it cuts."""
+        is_large = self._first_batch or values.size > SMALL_VALUES
+        return not (is_large or len(self._shared.edges))
+
+    def _cut_at_once(
+        self, number: int, values: np.ndarray, chosen: np.ndarray, label: int, kinks: np.ndarray
+    ) -> np.ndarray | None:
+        """Cut a small mesh in one call; None if that takes an exact decision or makes it large."""
+        known = np.empty((len(values), kinks.shape[1]))
+        self._propagate(number, values, known)
+        done, mesh, carried = cut_layer(
+            *(self._mesh, values, self._bounds[number], chosen, label, self._rounding),
+            *(USUAL * self._rounding, SMALL_VALUES // max(16, kinks.shape[1]), known, kinks),
+        )
+        if not done or len(mesh.face_offsets) - 1 > self._max_regions:
+            return None
+        self._mesh = mesh
+        return carried
+
+    def _cut_by_steps(
+        self, number: int, values: np.ndarray, chosen: np.ndarray, label: int, kinks: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cut with threads and exact decisions; return the root's signs and the carried values."""
+        old = self._mesh
         cutter = self._cutter(number, values, chosen, label)
-        refinement = cutter.refine(with_chords=following is not None)
-        twins = self._twins[number]
-        self._mesh = refinement.mesh
-        self._shared = follow_labels(refinement.mesh, refinement.shared, label, layer, twins)
+        refinement = cutter.refine(with_chords=kinks.shape[1] > 0)
+        self._mesh, self._shared = refinement.mesh, refinement.shared
         signs = cutter.root_signs
         if number == 0 and self._first_batch:
             signs = np.where(*self._first_batch, signs)
-        self._root_patterns.append(layer.count_exceeded(follow_signs(signs, twins) > 0))
-        if following is None:
-            return np.empty((0, 0))
-        carried = np.empty((len(self._mesh.vertices), following.n_hinges))
-        propagate(layer, following, values, carried, self._device, self._workers)
-        kinks = follow_kinks(layer.kink_columns(following.hinge_map[0]), twins)
-        carry(old, refinement, values, kinks, carried, self._workers)
-        return carried
+        carried = np.empty((len(self._mesh.vertices), kinks.shape[1]))
+        if kinks.shape[1]:
+            self._propagate(number, values, carried)
+            carry(old, refinement, values, kinks, carried, self._workers)
+        return signs, carried
+
+    def _propagate(self, number: int, values: np.ndarray, carried: np.ndarray) -> None:
+        layers = self._network.layers
+        if number + 1 < len(layers):
+            following = layers[number + 1]
+            propagate(
+                layers[number], following, values, carried, self._device, self._workers
+            )
 
     def _cutter(self, number: int, values: np.ndarray, chosen: np.ndarray, label: int) -> Cutter:
         """Plan the cut of the mesh; refuse if it makes too many regions."""
