@@ -34,7 +34,7 @@ from splinecam._kernels.special import (
     record_special,
 )
 from splinecam._kernels.traversal import vanishing_edges
-from splinecam._kernels.words import count_unsure, pack_signs, unpack_set
+from splinecam._kernels.words import count_unsure, pack_signs, sign_limits, unpack_set
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared, places_within
@@ -183,8 +183,7 @@ class Cutter:
         signs = np.empty((n_vertices, len(self._chosen)), np.uint64)
         counts = np.empty(n_vertices, np.int32)
         usual_radius = USUAL * self._rounding
-        limits = bounds.reach * usual_radius + bounds.noise
-        limits[~unpack_set(self._chosen, n_hinges)] = -1.0
+        limits = sign_limits(bounds, self._chosen, usual_radius)
         grain = VALUE_GRAIN // n_hinges + 1
         self._workers.run(pack_signs, n_vertices, values, signs, grain=grain)
         self._workers.run(

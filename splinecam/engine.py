@@ -170,7 +170,7 @@ class _Engine:
         self._program = program
         self._slice = slice_
         self._max_regions = max_regions
-        context = Context(lambda: self._exact, device, workers, self._check)
+        context = Context(lambda: self._exact, device, workers, self._check, self._is_too_many)
         patch = Patch.of_polygon(slice_.polygon)
         if is_chain(program):
             self._network = restrict(program, slice_)
@@ -191,6 +191,9 @@ class _Engine:
     def run(self, report: Callable[[int], None]) -> Partition:
         self._subdivision.cut(report)
         return self._partition()
+
+    def _is_too_many(self, n_regions: int) -> bool:
+        return n_regions > self._max_regions
 
     def _check(self, number: int, cutter: Cutter, n_carried: int) -> None:
         """Refuse to make too many regions, or to start what would not fit into memory."""

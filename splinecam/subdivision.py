@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from splinecam._kernels.arrays import Bounds, Mesh
+from splinecam._kernels.layer import cut_layer
 from splinecam._kernels.words import pack_set
 from splinecam._workers import Workers
-from splinecam.cutting import Cutter
+from splinecam.cutting import USUAL, Cutter
 from splinecam.exact import ExactNetwork, Point
 from splinecam.flips import find_flips
 from splinecam.hinge_lines import HingeLines
@@ -25,6 +26,9 @@ from splinecam.resolve import Resolver
 from splinecam.settle import settle
 from splinecam.twins import NO_TWINS, Twins
 
+SMALL_VALUES = 2**18
+"""Values at vertices up to which a mesh is not worth threads."""
+
 FIRST_BATCH = 32
 """Hinges of a wide first layer that cut alone, so that the others find many faces to share out."""
 
@@ -37,6 +41,8 @@ class Context(NamedTuple):
     workers: Workers
     check: Callable[[int, Cutter, int], None]
     """Told the layer, a plan of its cut, and how many values are carried; may refuse."""
+    is_too_many: Callable[[int], bool]
+    """Whether so many regions will be refused."""
 
 
 class Subdivision:
@@ -125,25 +131,76 @@ class Subdivision:
         self, number: int, values: np.ndarray, ahead: np.ndarray | None, chosen: np.ndarray
     ) -> np.ndarray:
         """Cut by the chosen hinges of a layer; return the values that later layers need."""
-        layer, old, twins = self._network.layers[number], self.mesh, self._twins[number]
+        layer, twins = self._network.layers[number], self._twins[number]
         weight, bias = self._network.onward(number)
-        cutter = self._cutter(number, values, chosen, len(weight))
-        refinement = cutter.refine(twins, with_chords=len(weight) > 0)
-        self.mesh, self.shared = refinement.mesh, refinement.shared
+        kinks = twins.follow_kinks(layer.kink_columns(weight))
+        base = bias if ahead is None else ahead
+        carried = None
+        if self._is_small(values, twins):
+            carried = self._cut_at_once(number, values, base, chosen, kinks)
+            signs = np.where(values[0] > 0, 1, -1)
+        if carried is None:
+            signs, carried = self._cut_by_steps(number, values, base, chosen, kinks)
         self._relabel(number)
+        own = layer.count_exceeded(twins.follow_signs(signs) > 0)
+        self._root[self._labels.entries(number)] = own
+        return carried
+
+    def _is_small(self, values: np.ndarray, twins: Twins) -> bool:
+        """Whether a layer is worth no threads, as far as can be told before it cuts."""
+        is_large = self._first_batch or values.size > SMALL_VALUES
+        return not (is_large or len(self.shared.edges) or len(twins.followers))
+
+    def _cut_at_once(
+        self,
+        number: int,
+        values: np.ndarray,
+        base: np.ndarray,
+        chosen: np.ndarray,
+        kinks: np.ndarray,
+    ) -> np.ndarray | None:
+        """Cut a small mesh in one call; None if that takes an exact decision or makes it large."""
+        known = np.empty((len(values), kinks.shape[1]))
+        self._propagate(number, values, base, known)
+        done, mesh, carried = cut_layer(
+            *(self.mesh, values, self._bounds[number], chosen, self._labels.base(number)),
+            *(self._rounding, USUAL * self._rounding),
+            *(SMALL_VALUES // max(16, kinks.shape[1]), known, kinks),
+        )
+        if not done or self._context.is_too_many(len(mesh.face_offsets) - 1):
+            return None
+        self.mesh = mesh
+        return carried
+
+    def _cut_by_steps(
+        self,
+        number: int,
+        values: np.ndarray,
+        base: np.ndarray,
+        chosen: np.ndarray,
+        kinks: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cut with threads and exact decisions; return the root's signs and the carried values."""
+        old, n_carried = self.mesh, kinks.shape[1]
+        cutter = self._cutter(number, values, chosen, n_carried)
+        refinement = cutter.refine(self._twins[number], with_chords=n_carried > 0)
+        self.mesh, self.shared = refinement.mesh, refinement.shared
         signs = cutter.root_signs
         if number == 0 and self._first_batch:
             signs = np.where(*self._first_batch, signs)
-        own = layer.count_exceeded(twins.follow_signs(signs) > 0)
-        self._root[self._labels.entries(number)] = own
-        carried = np.empty((len(self.mesh.vertices), len(weight)))
-        if len(weight):
-            base = bias if ahead is None else ahead
-            workers = self._context.workers
-            propagate(layer, weight, base, values, carried, self._context.device, workers)
-            kinks = twins.follow_kinks(layer.kink_columns(weight))
-            carry(old, refinement, values, kinks, carried, workers)
-        return carried
+        carried = np.empty((len(self.mesh.vertices), n_carried))
+        if n_carried:
+            self._propagate(number, values, base, carried)
+            carry(old, refinement, values, kinks, carried, self._context.workers)
+        return signs, carried
+
+    def _propagate(
+        self, number: int, values: np.ndarray, base: np.ndarray, carried: np.ndarray
+    ) -> None:
+        if carried.shape[1]:
+            layer, (weight, _) = self._network.layers[number], self._network.onward(number)
+            device, workers = self._context.device, self._context.workers
+            propagate(layer, weight, base, values, carried, device, workers)
 
     def _cutter(
         self, number: int, values: np.ndarray, chosen: np.ndarray, n_carried: int

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import njit, types, uint64
 from numba.extending import intrinsic
 
-from splinecam._kernels.arrays import BORROWING
+from splinecam._kernels.arrays import BORROWING, JIT
 
 BITS = 64
 
@@ -66,12 +66,23 @@ def pack_signs(start, stop, values, signs):
             signs[v, w] = word
 
 
+@njit(**JIT)
+def sign_limits(bounds, chosen, usual_radius):
+    """Bounds (H,) of the hinges' values at `usual_radius`; -1 for those that are not chosen."""
+    n_hinges = bounds.reach.shape[0]
+    limits = np.full(n_hinges, -1.0)
+    for h in range(n_hinges):
+        if (chosen[h // BITS] >> uint64(h % BITS)) & uint64(1):
+            limits[h] = bounds.reach[h] * usual_radius + bounds.noise[h]
+    return limits
+
+
 @njit(**BORROWING)
 def count_unsure(start, stop, values, radii, bounds, limits, usual_radius, counts):
     """Count the hinges of each vertex whose signs rounding leaves open.
 
-    `limits` (H,) are the bounds at `usual_radius`, so that most vertices need one comparison for
-    each hinge; a negative limit takes a hinge out.
+    `limits` (H,) are those of `sign_limits`, so that most vertices need one comparison for each
+    hinge; a negative limit takes a hinge out.
     """
     n_hinges = values.shape[1]
     for v in range(start, stop):
