@@ -201,8 +201,8 @@ class _Engine:
         if cutter.n_faces > self._max_regions:
             raise RegionLimitError(
                 f"layer {number} ({name}) makes at least {cutter.n_faces:,} regions, max_regions "
-                f"is {self._max_regions:,}; the error carries the partition by the {number} "
-                "layers before it",
+                f"is {self._max_regions:,}; the error carries the partition by the "
+                f"{self._subdivision.finished.n_layers} layers before it",
                 self._partition(),
                 cutter.n_faces,
                 self._max_regions,
@@ -221,12 +221,12 @@ class _Engine:
             )
 
     def _partition(self) -> Partition:
-        """The partition as it is."""
-        mesh, shared = self._subdivision.mesh, self._subdivision.shared
+        """The partition by the steps that are finished."""
+        n_layers, mesh, shared, root_pattern = self._subdivision.finished
         check_mesh(mesh, coordinate_rounding(self._slice.polygon), self._workers)
         return Partition(
             slice=self._slice,
-            network=self._network,
+            network=self._network.head(n_layers),
             vertices=mesh.vertices,
             edges=mesh.edges,
             edge_regions=mesh.edge_faces,
@@ -235,5 +235,5 @@ class _Engine:
             shared_hinges=shared.codes,
             region_offsets=mesh.face_offsets,
             region_halfedges=mesh.face_halfedges,
-            root_pattern=self._subdivision.root_pattern,
+            root_pattern=root_pattern[: self._network.head(n_layers).units.n_units],
         )

@@ -78,6 +78,21 @@ class ReducedNetwork:
         """Replace the outputs by ``weight @ output + bias``."""
         return replace(self, weight=weight @ self.weight, bias=weight @ self.bias + bias)
 
+    def head(self, n_layers: int) -> ReducedNetwork:
+        """The first layers only; the outputs are the pre-activations of the next one, if any."""
+        if n_layers == len(self.layers):
+            return self
+        following = self.layers[n_layers]
+        units = self.units.head(following.step)
+        return ReducedNetwork(
+            units,
+            self.layers[:n_layers],
+            following.weight,
+            following.bias,
+            self.rest[: units.n_units],
+            {s: t for s, t in self.tournaments.items() if s < following.step},
+        )
+
     def start(self, uv: Floats) -> Floats:
         """What u and v make of all layers' hinges (n, H) at plane coordinates (n, 2)."""
         maps = [layer.hinge_map for layer in self.layers]

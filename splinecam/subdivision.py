@@ -45,6 +45,16 @@ class Context(NamedTuple):
     """Whether so many regions will be refused."""
 
 
+class Finished(NamedTuple):
+    """A patch as it is cut by whole steps of the network."""
+
+    n_layers: int
+    mesh: Mesh
+    shared: Shared
+    root_pattern: np.ndarray
+    """(n_units,) unsigned: the pattern of the region left of edge 0."""
+
+
 class Subdivision:
     """A patch, as it is cut by the layers of a network.
 
@@ -60,8 +70,8 @@ class Subdivision:
 
     Attributes
     ----------
-    mesh : Mesh
-    shared : Shared
+    finished : Finished
+        What has been done so far.
     """
 
     def __init__(
@@ -79,17 +89,13 @@ class Subdivision:
         self._patch = patch
         self._context = context
         self._rounding = patch.rounding
-        self.mesh: Mesh = patch.mesh()
-        self.shared: Shared = NOTHING_SHARED
+        self._mesh: Mesh = patch.mesh()
+        self._shared: Shared = NOTHING_SHARED
         nodes = np.zeros(self._labels.n_nodes, np.uint8)
         self._root = np.concatenate([network.rest, nodes])
         self._points: dict[int, Point] = dict(enumerate(patch.points))
         self._first_batch: tuple[np.ndarray, np.ndarray] | None = None
-
-    @property
-    def root_pattern(self) -> np.ndarray:
-        """(n_units,) unsigned: the pattern of the region left of edge 0."""
-        return self._root[: self._network.units.n_units]
+        self.finished = self._finished(0)
 
     def cut(self, report: Callable[[int], None]) -> None:
         """Cut by all layers; `report` is told the number of regions after each."""
@@ -100,7 +106,7 @@ class Subdivision:
             leading[self._twins[number].followers] = False
             if number == 0:
                 leading &= ~self._cut_first_batch(leading)
-                carried = self._network.start(self.mesh.vertices)
+                carried = self._network.start(self._mesh.vertices)
             values, ahead = carried, None
             if carried.shape[1] > layer.n_hinges:
                 values = np.ascontiguousarray(carried[:, : layer.n_hinges])
@@ -108,7 +114,13 @@ class Subdivision:
             carried = self._cut(number, values, ahead, pack_set(leading))
             if isinstance(layer, ReducedLayer) and self._ends_tournament(number):
                 carried = self._settle(layer.step, carried)
-            report(len(self.mesh.face_offsets) - 1)
+            if self._labels.steps[number] not in self._labels.steps[number + 1 :]:
+                self.finished = self._finished(number + 1)
+            report(len(self._mesh.face_offsets) - 1)
+
+    def _finished(self, n_layers: int) -> Finished:
+        pattern = self._root[: self._network.units.n_units].copy()
+        return Finished(n_layers, self._mesh, self._shared, pattern)
 
     def _cut_first_batch(self, leading: np.ndarray) -> np.ndarray:
         """Cut by a few hinges of a wide first layer; return by which."""
@@ -116,14 +128,14 @@ class Subdivision:
         batch = np.zeros(n_hinges, bool)
         if np.count_nonzero(leading) <= 2 * FIRST_BATCH:
             return batch
-        values = np.ascontiguousarray(self._network.start(self.mesh.vertices)[:, :n_hinges])
+        values = np.ascontiguousarray(self._network.start(self._mesh.vertices)[:, :n_hinges])
         positive = values > 0
         cutting = np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0) & leading)
         batch[cutting[:FIRST_BATCH]] = True
         cutter = self._cutter(0, values, pack_set(batch), 0)
         refinement = cutter.refine(self._twins[0], with_chords=False)
         self._first_batch = (batch, cutter.root_signs)
-        self.mesh, self.shared = refinement.mesh, refinement.shared
+        self._mesh, self._shared = refinement.mesh, refinement.shared
         self._relabel(0)
         return batch
 
@@ -149,7 +161,7 @@ class Subdivision:
     def _is_small(self, values: np.ndarray, twins: Twins) -> bool:
         """Whether a layer is worth no threads, as far as can be told before it cuts."""
         is_large = self._first_batch or values.size > SMALL_VALUES
-        return not (is_large or len(self.shared.edges) or len(twins.followers))
+        return not (is_large or len(self._shared.edges) or len(twins.followers))
 
     def _cut_at_once(
         self,
@@ -163,13 +175,13 @@ class Subdivision:
         known = np.empty((len(values), kinks.shape[1]))
         self._propagate(number, values, base, known)
         done, mesh, carried = cut_layer(
-            *(self.mesh, values, self._bounds[number], chosen, self._labels.base(number)),
+            *(self._mesh, values, self._bounds[number], chosen, self._labels.base(number)),
             *(self._rounding, USUAL * self._rounding),
             *(SMALL_VALUES // max(16, kinks.shape[1]), known, kinks),
         )
         if not done or self._context.is_too_many(len(mesh.face_offsets) - 1):
             return None
-        self.mesh = mesh
+        self._mesh = mesh
         return carried
 
     def _cut_by_steps(
@@ -181,14 +193,14 @@ class Subdivision:
         kinks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Cut with threads and exact decisions; return the root's signs and the carried values."""
-        old, n_carried = self.mesh, kinks.shape[1]
+        old, n_carried = self._mesh, kinks.shape[1]
         cutter = self._cutter(number, values, chosen, n_carried)
         refinement = cutter.refine(self._twins[number], with_chords=n_carried > 0)
-        self.mesh, self.shared = refinement.mesh, refinement.shared
+        self._mesh, self._shared = refinement.mesh, refinement.shared
         signs = cutter.root_signs
         if number == 0 and self._first_batch:
             signs = np.where(*self._first_batch, signs)
-        carried = np.empty((len(self.mesh.vertices), n_carried))
+        carried = np.empty((len(self._mesh.vertices), n_carried))
         if n_carried:
             self._propagate(number, values, base, carried)
             carry(old, refinement, values, kinks, carried, self._context.workers)
@@ -206,7 +218,7 @@ class Subdivision:
         self, number: int, values: np.ndarray, chosen: np.ndarray, n_carried: int
     ) -> Cutter:
         cutter = Cutter(
-            *(self.mesh, self.shared, values, self._bounds[number], chosen),
+            *(self._mesh, self._shared, values, self._bounds[number], chosen),
             *(self._labels.base(number), self._rounding),
             lambda: self._resolver(number),
             self._context.workers,
@@ -220,11 +232,11 @@ class Subdivision:
         if table is None:
             return
         base = self._labels.base(number)
-        new = np.flatnonzero(self.mesh.edge_labels >= base)
-        self.mesh.edge_labels[new] = table[self.mesh.edge_labels[new] - base]
-        new = np.flatnonzero(self.shared.codes >= 2 * base)
+        new = np.flatnonzero(self._mesh.edge_labels >= base)
+        self._mesh.edge_labels[new] = table[self._mesh.edge_labels[new] - base]
+        new = np.flatnonzero(self._shared.codes >= 2 * base)
         if len(new):
-            codes = self.shared.codes
+            codes = self._shared.codes
             codes[new] = 2 * table[(codes[new] >> 1) - base] + (codes[new] & 1)
 
     def _resolver(self, number: int) -> Resolver:
@@ -233,9 +245,9 @@ class Subdivision:
             self._context.exact(), self._patch.sides, self._network, self._labels
         )
         flips = find_flips(
-            self._labels.units, self._labels.n_nodes, self.mesh.edge_labels, self.shared
+            self._labels.units, self._labels.n_nodes, self._mesh.edge_labels, self._shared
         )
-        return Resolver(lines, self.mesh, flips, self._root.copy(), number, self._points)
+        return Resolver(lines, self._mesh, flips, self._root.copy(), number, self._points)
 
     # -- max groups ---------------------------------------------------------------------------
 
@@ -251,11 +263,11 @@ class Subdivision:
         assert isinstance(self._network, ReducedNetwork)
         tournament = self._network.tournaments[step]
         settled = settle(
-            self.mesh, self.shared, self._root, tournament, self._labels, step, len(self._points)
+            self._mesh, self._shared, self._root, tournament, self._labels, step, len(self._points)
         )
-        self.mesh, self.shared = settled.mesh, settled.shared
+        self._mesh, self._shared = settled.mesh, settled.shared
         kept = np.flatnonzero(settled.vertex_map >= 0)
-        moved = np.empty((len(self.mesh.vertices), carried.shape[1]))
+        moved = np.empty((len(self._mesh.vertices), carried.shape[1]))
         moved[settled.vertex_map[kept]] = carried[kept]
         self._points = {
             int(settled.vertex_map[v]): point

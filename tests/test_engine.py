@@ -406,8 +406,9 @@ def test_values_are_propagated_in_blocks_on_any_device(n_rows):
     here, elsewhere = np.zeros((2, n_rows + 3, 40))
     device = torch.device("cpu")
     with Workers() as workers:
-        propagate.propagate(first, second, values, here, device, workers)
-    propagate._propagate_on(device, first, weight, bias, values, elsewhere)
+        propagate.propagate(first, weight, bias, values, here, device, workers)
+    base = np.broadcast_to(bias, (n_rows, 40))
+    propagate._propagate_on(device, first, weight, base, values, elsewhere)
     for carried in (here, elsewhere):
         np.testing.assert_allclose(carried[:n_rows], expected, rtol=1e-12, atol=1e-12)
         assert not carried[n_rows:].any()

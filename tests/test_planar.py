@@ -132,10 +132,10 @@ def test_network_is_a_chain_of_layers():
     np.testing.assert_allclose(network(uv), expected, atol=1e-12)
     slopes, offsets = network.affine_maps(np.hstack(patterns))
     np.testing.assert_allclose(np.einsum("koi,ki->ko", slopes, uv) + offsets, expected, atol=1e-12)
-    assert network.layer_sizes == (3, 3)
+    assert network.units.sizes == (3, 3)
     assert network.n_outputs == 2
-    assert network.hinge_layers.tolist() == [0] * 9 + [1] * 6
-    assert network.hinge_units.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 1, 1, 2, 2]
+    assert network.units.hinge_layers.tolist() == [0] * 9 + [1] * 6
+    assert network.units.hinge_units.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 1, 1, 2, 2]
 
 
 def test_head_ends_in_preactivations():
@@ -161,7 +161,7 @@ def test_network_without_units(n_layers):
     empty = replace(RELU, weight=np.zeros((0, 2)), bias=np.zeros(0))
     network = PlanarNetwork((empty,) * n_layers, np.ones((1, 2 - 2 * n_layers)), np.ones(1))
     network.check_shapes()
-    assert network.hinge_layers.shape == network.hinge_units.shape == (0,)
+    assert network.units.hinge_layers.shape == network.units.hinge_units.shape == (0,)
     slopes, offsets = network.affine_maps(np.zeros((3, 0), np.uint8))
     assert slopes.shape == (3, 1, 2)
     np.testing.assert_array_equal(slopes, 1 - n_layers)
