@@ -31,6 +31,7 @@ from splinecam.exact.dyadic import integers, power_of
 from splinecam.program import (
     Affine,
     Applied,
+    Convolution,
     Gather,
     LinearMap,
     MatMul,
@@ -416,15 +417,16 @@ def dense_and_maxout() -> Program:
 
 def images() -> Program:
     s = Steps(2, 4, 5)
-    kernel = s.numbers(3, 2, 3, 3)
-    padded = partial(torch.nn.functional.conv2d, padding=1)
-    z = s.affine(Applied(padded, (kernel,), 18), 0, offset=True)
-    x = s.relu(z)
+    convolution = Convolution(s.numbers(3, 2, 3, 3), (1, 1), (1, 1), (1, 1))
+    x = s.relu(s.affine(convolution, 0, offset=True))
     rows, columns = np.indices((2, 2))
     corner = (2 * rows * 5 + 2 * columns)[..., None] + np.array([0, 1, 5, 6])
     pooled = s.maximum(x, (corner.reshape(-1, 4) + 20 * np.arange(3)[:, None, None]).reshape(-1, 4))
     pooled = s.affine(Reshape((3, 2, 2)), pooled)
+    padded = partial(torch.nn.functional.conv2d, padding=1)
     again = s.affine(Applied(padded, (s.numbers(3, 3, 3, 3),), 27), pooled, offset=True)
+    single = Convolution(s.numbers(3, 1, 2, 2), (1, 1), (1, 0), (2, 1), groups=3)
+    again = s.affine(Sum((1.0, 1.0)), again, s.relu(s.affine(single, pooled)))
     joined = s.relu(s.affine(Sum((1.0, 0.5)), again, pooled))
     mean = s.affine(Applied(partial(torch.mean, dim=(2, 3)), (), 4), joined)
     third = s.affine(Applied(partial(torch.nn.functional.avg_pool1d, kernel_size=3), (), 3), mean)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
 from splinecam.exact.predicates import Row
 from splinecam.exact.stages import Bend, Combination, Maximum, Plane, Product, Stage, offset_of
-from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
+from splinecam.program import Affine, Convolution, MatMul, PiecewiseLinear, Program
 from splinecam.slices import Slice
 
 HELD_ROWS = 2**16
@@ -201,9 +201,14 @@ def _layers(program: Program, slice_: Slice) -> list[Bend | Maximum]:
 
 
 def _affine(step: Affine, before: list[Stage], shapes: list[tuple[int, ...]]) -> Stage:
-    if not isinstance(step.linear, MatMul):
+    linear, offset = step.linear, offset_of(step)
+    if isinstance(linear, MatMul):
+        weight = linear.weight.numpy()
+        windows = np.arange(prod(shapes[0])).reshape(-1, weight.shape[1])
+        places = np.column_stack(np.divmod(np.arange(len(offset)), len(weight)))
+    elif isinstance(linear, Convolution):
+        weight = linear.weight.numpy().reshape(len(linear.weight), -1)
+        windows, places = linear.windows(shapes[0])
+    else:
         return Combination(before, step, shapes)
-    weight, offset = step.linear.weight.numpy(), offset_of(step)
-    windows = np.arange(prod(shapes[0])).reshape(-1, weight.shape[1])
-    places = np.divmod(np.arange(len(offset)), len(weight))
-    return Product(before[0], weight, windows, np.column_stack(places), offset)
+    return Product(before[0], weight, windows, places, offset)

@@ -27,7 +27,6 @@ from splinecam.program import (
     Applied,
     Gather,
     LinearMap,
-    MatMul,
     MaxGroups,
     PiecewiseLinear,
     Reshape,
@@ -55,6 +54,9 @@ differences of numbers near one, each of them 0 or no less than 2^-54.
 
 POSITIONS = 256
 """Members of a group that a byte can tell apart."""
+
+PADDING = -1
+"""In place of the number of an entry: none."""
 
 ZERO: Row = (0, 0, 0)
 
@@ -114,7 +116,7 @@ class Product(Stage):
     weight : ndarray
         (d, k) float64, the matrix; its rows become integers when they are first used.
     windows : ndarray
-        (n, k) int64, the entries of the value that make up each window.
+        (n, k) int64, the entries of the value that make up each window; -1 where it has a zero.
     places : ndarray
         (units, 2) int64, the window and the row of the matrix that make each entry.
     offset : ndarray
@@ -148,7 +150,9 @@ class Product(Stage):
         """Windows where units have a pattern."""
         positions = self._windows[windows].tolist()
         needed = dict.fromkeys(chain.from_iterable(positions))
+        needed.pop(PADDING, None)
         rows = dict(zip(needed, self._before.rows(prefix, needed), strict=True))
+        rows[PADDING] = ZERO
         for window, entries in zip(windows, positions, strict=True):
             inputs = [rows[i] for i in entries]
             latest = self._latest.get(window)
@@ -253,8 +257,6 @@ def _power_of_coefficients(linear: LinearMap) -> int:
         return power_of(linear.factor.numpy())
     if isinstance(linear, Sum):
         return power_of(np.array(linear.factors))
-    if isinstance(linear, MatMul):
-        return power_of(linear.weight.numpy())
     weights = linear.weights if isinstance(linear, Applied) else ()
     # Products of weights, and sums of such, are multiples of the product of the smallest bits,
     # also when they are rounded to floats.
@@ -357,8 +359,8 @@ class Maximum(Stage):
     def members(self, pattern: bytes, places: Sequence[tuple[int, int]]) -> list[Row]:
         """Members of groups: of some units, those at some positions."""
         numbers = [self._members[unit][position] for unit, position in places]
-        if -1 in numbers:
-            unit, position = places[numbers.index(-1)]
+        if PADDING in numbers:
+            unit, position = places[numbers.index(PADDING)]
             raise InvalidArgumentError(
                 f"position {position} of unit {unit} of '{self._name}' is in the padding"
             )
