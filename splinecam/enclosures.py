@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam.exact import Bend, Product, Scaling, read_steps
-from splinecam.program import Program
+from splinecam.errors import UnsupportedLayerError
+from splinecam.program import Affine, MatMul, PiecewiseLinear, Program, Reshape, Scale
 from splinecam.slices import Slice
 
 Floats = NDArray[np.float64]
@@ -95,6 +95,96 @@ class Ball:
 def round_up(values: Floats) -> Floats:
     """Upper bounds of what eight roundings at most have made of numbers that are not negative."""
     return values * (1 + 2.0**-48) + TINY
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A step ``W x + offset``, for each block of K entries of a flattened value.
+
+    Parameters
+    ----------
+    weight : ndarray
+        (D, K) float64.
+    offset : ndarray
+        (blocks * D,) float64.
+    """
+
+    weight: Floats
+    offset: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """A step ``factor * x + offset`` for each entry of a flattened value; both (units,) float64."""
+
+    factor: Floats
+    offset: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Bend:
+    """A piecewise-linear step, unit by unit.
+
+    Parameters
+    ----------
+    breakpoints : ndarray
+        (m, units) float64.
+    slopes : ndarray
+        (m + 1, units) float64.
+    anchors : ndarray
+        (units,) float64, the values at the first breakpoints.
+    """
+
+    breakpoints: Floats
+    slopes: Floats
+    anchors: Floats
+
+
+def read_steps(program: Program) -> list[Product | Scaling | Bend]:
+    """The steps of a program up to its last piecewise-linear one, on flattened values.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        If the program is no chain of matrix products, scalings, reshapes and piecewise-linear
+        functions.
+    """
+    steps: list[Product | Scaling | Bend] = []
+    n_steps = 0
+    for index, step in enumerate(program.steps[: program.output]):
+        if step.inputs != (index,):
+            raise UnsupportedLayerError(
+                f"'{step.name}' reads the values {step.inputs}; exact arithmetic accepts chains, "
+                f"where it reads {(index,)}"
+            )
+        steps.append(_read_bend(step) if isinstance(step, PiecewiseLinear) else _read_affine(step))
+        if isinstance(step, PiecewiseLinear):
+            n_steps = len(steps)
+    return steps[:n_steps]
+
+
+def _read_bend(step: PiecewiseLinear) -> Bend:
+    tables = (step.breakpoints, step.slopes, step.anchor[None])
+    breakpoints, slopes, anchors = (step.per_unit(table).numpy() for table in tables)
+    return Bend(breakpoints, slopes, anchors[0])
+
+
+def _read_affine(step: Affine) -> Product | Scaling:
+    shape, linear = step.shape, step.linear
+    n_units = int(np.prod(shape))
+    offset = np.zeros(n_units)
+    if step.offset is not None:
+        offset = step.offset.expand(shape).reshape(-1).numpy()
+    if isinstance(linear, MatMul):
+        return Product(linear.weight.numpy(), offset)
+    if isinstance(linear, Scale):
+        return Scaling(linear.factor.expand(shape).reshape(-1).numpy(), offset)
+    if isinstance(linear, Reshape):
+        return Scaling(np.ones(n_units), offset)
+    raise UnsupportedLayerError(
+        f"'{step.name}' is a {type(linear).__name__}; exact arithmetic accepts MatMul, Scale and "
+        "Reshape"
+    )
 
 
 class EnclosedNetwork:

@@ -8,15 +8,17 @@ reads, and it is linear in all of them together. The float64 coefficients that `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 from torch import Tensor
+from torch.nn.functional import conv1d, conv2d, conv3d
 
 Shape = tuple[int, ...]
 Units = NDArray[np.int64]
@@ -84,6 +86,89 @@ class MatMul:
         block, row = np.divmod(units, n_rows)
         columns = block[:, None] * n_columns + np.arange(n_columns)
         return [_sparse(columns, self.weight.numpy()[row], prod(shape))]
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """A convolution, or cross-correlation, padded with zeros: ``(n, c, …) -> (n, d, …)``.
+
+    Parameters
+    ----------
+    weight : Tensor
+        (d, c / groups, *kernel) float64, with one to three dimensions of the kernel.
+    stride, padding, dilation : tuple of int
+        For each dimension of the kernel; padding is the same on both sides.
+    groups : int
+        Parts into which the channels are divided, each of them convolved on its own.
+
+    Examples
+    --------
+    >>> kernel = torch.tensor([[[1.0, -2.0]]], dtype=torch.float64)
+    >>> difference = Convolution(kernel, (2,), (1,), (1,))
+    >>> difference(torch.arange(1.0, 4.0, dtype=torch.float64).reshape(1, 1, 3))
+    tensor([[[-2., -4.]]], dtype=torch.float64)
+    >>> windows, places = difference.windows((1, 3))
+    >>> windows.tolist(), places.tolist()
+    ([[-1, 0], [1, 2]], [[0, 0], [1, 0]])
+    """
+
+    weight: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    @property
+    def n_terms(self) -> int:
+        """How many products each entry of the result sums up, at most."""
+        return prod(self.weight.shape[1:])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply to a batch."""
+        convolve = (conv1d, conv2d, conv3d)[self.weight.ndim - 3]
+        weight = self.weight.to(x.device)
+        return convolve(x, weight, None, self.stride, self.padding, self.dilation, self.groups)
+
+    def magnitudes(self) -> Convolution:
+        """The same map with the absolute values of its coefficients."""
+        return replace(self, weight=self.weight.abs())
+
+    def windows(self, shape: Shape) -> tuple[Units, Units]:
+        """Describe the map as one matrix, ``weight.reshape(d, k)``, times windows.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the argument, without the batch dimension.
+
+        Returns
+        -------
+        windows : ndarray of int64, (n, k)
+            The entries of the flattened argument that are multiplied; -1 for the padding.
+        places : ndarray of int64, (units, 2)
+            The window and the row of the matrix that make each entry of the result.
+        """
+        kernel = self.weight.shape[2:]
+        around = [(0, 0), *((p, p) for p in self.padding)]
+        entries = np.pad(np.arange(prod(shape)).reshape(shape), around, constant_values=-1)
+        extents = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, kernel, strict=True))
+        every = [slice(None, None, step) for step in (*self.stride, *self.dilation)]
+        view = sliding_window_view(entries, extents, tuple(range(1, entries.ndim)))
+        view = view[:, *every]
+        made = view.shape[1 : entries.ndim]
+        parts = view.reshape(self.groups, -1, prod(made), prod(kernel)).swapaxes(1, 2)
+        windows = parts.reshape(self.groups * prod(made), -1)
+        channel, place = np.divmod(np.arange(len(self.weight) * prod(made)), prod(made))
+        group = channel // (len(self.weight) // self.groups)
+        return windows, np.column_stack([group * prod(made) + place, channel])
+
+    def rows(self, units: Units, shape: Shape) -> list[csr_array]:
+        """Read the coefficients of some entries of the result."""
+        windows, places = self.windows(shape)
+        window, row = places[units].T
+        columns, weights = windows[window], self.weight.numpy().reshape(len(self.weight), -1)[row]
+        inside = columns >= 0
+        return [_sparse(np.where(inside, columns, 0), np.where(inside, weights, 0.0), prod(shape))]
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from splinecam.linear import (
     Applied,
+    Convolution,
     Gather,
     LinearMap,
     MatMul,
@@ -35,6 +36,7 @@ from splinecam.linear import (
 __all__ = [
     "Affine",
     "Applied",
+    "Convolution",
     "Gather",
     "LinearMap",
     "MatMul",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,17 +20,28 @@ from splinecam.errors import InvalidArgumentError, InvalidSliceError, Unsupporte
 from splinecam.exact import (
     ExactNetwork,
     distance_bound,
-    integers,
     intersection,
     line_through,
     order_along,
     point_at,
-    power_of,
-    read_steps,
     sign_at,
     turn,
 )
-from splinecam.program import Affine, PiecewiseLinear, Program
+from splinecam.exact.dyadic import integers, power_of
+from splinecam.program import (
+    Affine,
+    Applied,
+    Convolution,
+    Gather,
+    LinearMap,
+    MatMul,
+    MaxGroups,
+    PiecewiseLinear,
+    Program,
+    Reshape,
+    Scale,
+    Sum,
+)
 from splinecam.slices import Slice
 
 whole = st.integers(-6, 6)
@@ -136,12 +148,19 @@ def fractions(values: Any) -> np.ndarray:
     return np.array(numbers, dtype=object).reshape(array.shape)
 
 
-def apply_affine(step: Affine, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Apply a step whose matrix is seen in what it does to basis vectors."""
-    basis = torch.eye(x.size, dtype=torch.float64).reshape(x.size, *shape)
-    matrix = fractions(step.linear(basis).reshape(x.size, -1)).T
-    y = matrix @ x
-    return y if step.offset is None else y + fractions(step.offset.expand(step.shape)).ravel()
+def apply_affine(step: Affine, xs: list[np.ndarray], shapes: list[tuple[int, ...]]) -> np.ndarray:
+    """Apply a step whose matrices are seen in what it does to basis vectors."""
+    y = fractions(np.zeros(step.shape, int) if step.offset is None else full_offset(step)).ravel()
+    for i, x in enumerate(xs):
+        inputs = [torch.zeros(x.size, *shape, dtype=torch.float64) for shape in shapes]
+        inputs[i] = torch.eye(x.size, dtype=torch.float64).reshape(x.size, *shapes[i])
+        y = y + fractions(step.linear(*inputs).reshape(x.size, -1)).T @ x
+    return y
+
+
+def full_offset(step: Affine) -> torch.Tensor:
+    assert step.offset is not None
+    return step.offset.expand(step.shape)
 
 
 def apply_bend(step: PiecewiseLinear, z: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -158,19 +177,32 @@ def apply_bend(step: PiecewiseLinear, z: np.ndarray) -> tuple[np.ndarray, list[i
     return np.array(made, dtype=object), pieces
 
 
+def apply_maximum(step: MaxGroups, x: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Take the maxima of groups; say also which member is the first largest one."""
+    groups = [[(x[i], -k) for k, i in enumerate(m) if i >= 0] for m in step.members.tolist()]
+    best = [max(group) for group in groups]
+    return np.array([value for value, _ in best], dtype=object), [-k for _, k in best]
+
+
 def follow(program: Program, slice_: Slice, u: float, v: float) -> tuple[list[np.ndarray], bytes]:
-    """Pre-activations of all layers at a point of the plane, and the pattern, in fractions."""
+    """Pre-activations of all layers at a point of the plane, and the pattern, in fractions.
+
+    For a layer of maxima they are what it reads.
+    """
     origin, first, second = map(fractions, (slice_.origin, *slice_.basis))
-    x = origin + Fraction(u) * first + Fraction(v) * second
-    shape, preactivations, pattern = program.input_shape, [], []
+    values = [origin + Fraction(u) * first + Fraction(v) * second]
+    shapes, preactivations, pattern = [program.input_shape], [], []
     for step in program.steps:
-        if isinstance(step, PiecewiseLinear):
-            preactivations.append(x)
-            x, pieces = apply_bend(step, x)
-            pattern += pieces
+        read = [values[i] for i in step.inputs]
+        if isinstance(step, Affine):
+            values.append(apply_affine(step, read, [shapes[i] for i in step.inputs]))
         else:
-            x = apply_affine(step, x, shape)
-        shape = step.shape
+            apply = apply_bend if isinstance(step, PiecewiseLinear) else apply_maximum
+            made, places = apply(step, read[0])  # type: ignore[arg-type]
+            values.append(made)
+            preactivations.append(read[0])
+            pattern += places
+        shapes.append(step.shape)
     return preactivations, bytes(pattern)
 
 
@@ -314,35 +346,185 @@ def test_slice_of_another_input_is_refused():
         ExactNetwork(convert(mlp(3, 4), (3,)), SQUARE)
 
 
-class Rolled:
-    """A linear map of a kind that exact arithmetic does not know."""
-
-    n_terms = 1
-
-    def __call__(self, x):
-        return x.roll(1, -1)
-
-    def magnitudes(self):
-        return self
-
+# --- Branches and maxima ---------------------------------------------------------------------
 
 RELU = (torch.zeros(1).double(), torch.tensor([0.0, 1.0]).double(), torch.tensor(0.0).double())
+CLAMP = (
+    torch.tensor([-0.75, 0.5]).double(),
+    torch.tensor([0.0, 1.0, 0.25]).double(),
+    torch.tensor(-0.75).double(),
+)
 
 
-def test_other_linear_maps_are_refused():
-    steps = (Affine("turn", (0,), (2,), Rolled()), PiecewiseLinear("fold", (1,), (2,), *RELU))
-    with pytest.raises(UnsupportedLayerError, match=r"'turn' is a Rolled; .* MatMul, Scale"):
-        read_steps(Program(steps, (2,), 2))
+class Steps:
+    """A program that is being written."""
+
+    def __init__(self, *input_shape: int):
+        self.shapes = [input_shape]
+        self.steps: list[Any] = []
+        self.rng = np.random.default_rng(5)
+
+    def _add(self, step: Any) -> int:
+        self.steps.append(step)
+        self.shapes.append(step.shape)
+        return len(self.steps)
+
+    def numbers(self, *shape: int) -> torch.Tensor:
+        return torch.from_numpy(self.rng.normal(size=shape).astype(np.float32)).double()
+
+    def affine(self, linear: LinearMap, *inputs: int, offset: bool = False) -> int:
+        zeros = [torch.zeros(1, *self.shapes[i], dtype=torch.float64) for i in inputs]
+        shape = tuple(linear(*zeros).shape[1:])
+        added = self.numbers(*shape) if offset else None
+        return self._add(Affine(f"a{len(self.steps)}", inputs, shape, linear, added))
+
+    def dense(self, i: int, width: int) -> int:
+        return self.affine(MatMul(self.numbers(width, self.shapes[i][-1])), i, offset=True)
+
+    def relu(self, i: int) -> int:
+        return self._add(PiecewiseLinear(f"r{len(self.steps)}", (i,), self.shapes[i], *RELU))
+
+    def clamp(self, i: int) -> int:
+        return self._add(PiecewiseLinear(f"c{len(self.steps)}", (i,), self.shapes[i], *CLAMP))
+
+    def maximum(self, i: int, members: Any) -> int:
+        groups = torch.as_tensor(members)
+        return self._add(MaxGroups(f"m{len(self.steps)}", (i,), (len(groups),), groups))
+
+    def program(self) -> Program:
+        return Program(tuple(self.steps), self.shapes[0], len(self.steps))
 
 
-def test_steps_that_read_other_values_are_refused():
-    fold = PiecewiseLinear("fold", (0,), (2,), *RELU)
-    again = PiecewiseLinear("again", (0,), (2,), *RELU)
-    with pytest.raises(UnsupportedLayerError, match=r"'again' reads the values \(0,\); .* \(1,\)"):
-        read_steps(Program((fold, again), (2,), 2))
+def residual() -> Program:
+    s = Steps(2)
+    trunk = s.relu(s.dense(0, 5))
+    for _ in range(3):
+        branch = s.relu(s.dense(s.relu(s.dense(trunk, 4)), 5))
+        trunk = s.relu(s.affine(Sum((1.0, -0.75)), trunk, branch))
+    return s.program()
 
 
-def test_steps_after_the_last_bend_do_not_matter():
-    fold = PiecewiseLinear("fold", (0,), (2,), *RELU)
-    program = Program((fold, convert(nn.Linear(2, 1), (2,)).steps[0]), (2,), 1)
-    assert len(read_steps(program)) == 1
+def dense_and_maxout() -> Program:
+    s = Steps(2)
+    first, second = s.clamp(s.dense(0, 3)), s.dense(0, 4)
+    members = [[0, 1, -1], [2, 3, 0], [-1, 3, 1]]
+    groups = s.maximum(second, members)
+    joined = s.affine(Gather(torch.tensor([4, 0, -1, 5, 3, 2, 1])), first, groups)
+    scaled = s.affine(Scale(s.numbers(7)), joined, offset=True)
+    s.relu(s.dense(scaled, 3))
+    return s.program()
+
+
+def images() -> Program:
+    s = Steps(2, 4, 5)
+    convolution = Convolution(s.numbers(3, 2, 3, 3), (1, 1), (1, 1), (1, 1))
+    x = s.relu(s.affine(convolution, 0, offset=True))
+    rows, columns = np.indices((2, 2))
+    corner = (2 * rows * 5 + 2 * columns)[..., None] + np.array([0, 1, 5, 6])
+    pooled = s.maximum(x, (corner.reshape(-1, 4) + 20 * np.arange(3)[:, None, None]).reshape(-1, 4))
+    pooled = s.affine(Reshape((3, 2, 2)), pooled)
+    padded = partial(torch.nn.functional.conv2d, padding=1)
+    again = s.affine(Applied(padded, (s.numbers(3, 3, 3, 3),), 27), pooled, offset=True)
+    single = Convolution(s.numbers(3, 1, 2, 2), (1, 1), (1, 0), (2, 1), groups=3)
+    again = s.affine(Sum((1.0, 1.0)), again, s.relu(s.affine(single, pooled)))
+    joined = s.relu(s.affine(Sum((1.0, 0.5)), again, pooled))
+    mean = s.affine(Applied(partial(torch.mean, dim=(2, 3)), (), 4), joined)
+    third = s.affine(Applied(partial(torch.nn.functional.avg_pool1d, kernel_size=3), (), 3), mean)
+    s.relu(s.affine(Sum((1.0, 1.0)), s.dense(third, 3), mean))
+    return s.program()
+
+
+PROGRAMS = {"residual": residual, "maxout": dense_and_maxout, "images": images}
+
+
+def slice_for(program: Program) -> Slice:
+    shape = program.input_shape
+    if shape == (2,):
+        return SQUARE
+    return Slice.through(np.random.default_rng(6).normal(size=(3, *shape)))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_rows_of_branches_are_the_preactivations(name):
+    program = PROGRAMS[name]()
+    slice_ = slice_for(program)
+    network = ExactNetwork(program, slice_)
+    rng = np.random.default_rng(7)
+    low, high = slice_.polygon.min(axis=0), slice_.polygon.max(axis=0)
+    met = set()
+    for u, v in rng.uniform(low, high, size=(6, 2)).tolist():
+        preactivations, pattern = follow(program, slice_, u, v)
+        met.add(pattern)
+        layers = list(enumerate(zip(program.piecewise_steps, preactivations, strict=True)))
+        for layer, (step, z) in layers[::-1]:
+            scale = 2 ** network.power(layer)
+            if isinstance(step, PiecewiseLinear):
+                found, expected = network.rows(layer, pattern), z
+            else:
+                members = step.members.tolist()
+                places = [(n, k) for n, m in enumerate(members) for k, i in enumerate(m) if i >= 0]
+                found = network.members(layer, pattern, places)
+                expected = [z[members[n][k]] for n, k in places]
+            assert [value(row, point_at(u, v)) for row in found] == [x * scale for x in expected]
+    assert len(met) > 1
+
+
+def test_differences_are_those_of_members():
+    program = dense_and_maxout()
+    network, pattern = ExactNetwork(program, SQUARE), bytes(10)
+    (a, b, c), (d, e, f) = network.members(1, pattern, [(1, 2), (1, 0)])
+    assert network.differences(1, pattern, [(1, 2, 0)]) == [(a - d, b - e, c - f)]
+    assert network.differences(1, pattern, [(0, 1, 1)]) == [(0, 0, 0)]
+
+
+def test_only_what_is_needed_is_computed():
+    """A branch that a row does not depend on is not asked for."""
+    s = Steps(2)
+    s.dense(s.relu(s.dense(0, 3)), 3)
+    other = s.affine(Applied(unreadable, (), 1), 1)
+    s.affine(Sum((1.0, 1.0)), s.relu(other), s.relu(s.dense(0, 3)))
+    network = ExactNetwork(s.program(), SQUARE)
+    assert len(network.rows(2, bytes(6))) == 3
+    with pytest.raises(RuntimeError, match="asked for"):
+        network.rows(1, bytes(3))
+
+
+def unreadable(x: torch.Tensor) -> torch.Tensor:
+    if x.requires_grad:
+        raise RuntimeError("asked for")
+    return x
+
+
+def test_layer_of_another_kind_is_refused():
+    network = ExactNetwork(dense_and_maxout(), SQUARE)
+    with pytest.raises(InvalidArgumentError, match="layer 1 is a Maximum; accepted: a Bend"):
+        network.rows(1, bytes(9))
+    with pytest.raises(InvalidArgumentError, match="layer 0 is a Bend; accepted: a Maximum"):
+        network.members(0, b"", [(0, 0)])
+
+
+def test_padding_has_no_row():
+    network = ExactNetwork(dense_and_maxout(), SQUARE)
+    with pytest.raises(InvalidArgumentError, match="position 2 of unit 0 of 'm3' is in the pad"):
+        network.members(1, bytes(3), [(1, 1), (0, 2)])
+
+
+def test_groups_beyond_a_byte_are_refused():
+    s = Steps(2)
+    s.maximum(s.dense(0, 257), np.arange(257)[None])
+    with pytest.raises(UnsupportedLayerError, match=r"'m1' has groups of 257 members; .* 256"):
+        ExactNetwork(s.program(), SQUARE)
+
+
+def test_coefficients_that_are_too_fine_are_refused():
+    s = Steps(2)
+    s.relu(s.affine(Applied(lambda x: x * 1e-70, (), 1), 0))
+    network = ExactNetwork(s.program(), SQUARE)
+    with pytest.raises(UnsupportedLayerError, match=r"'a0' has coefficients .* 2\^-256"):
+        network.rows(0, b"")
+
+
+def test_steps_after_the_last_layer_do_not_matter():
+    s = Steps(2)
+    s.dense(s.relu(s.affine(Sum((1.0, 1.0)), 0, 0)), 2)
+    assert ExactNetwork(s.program(), SQUARE).rows(0, b"", [1]) == [(0, 2, 0)]

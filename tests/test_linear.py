@@ -12,7 +12,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 import splinecam.linear
-from splinecam.linear import Applied, Gather, LinearMap, MatMul, Reshape, Scale, Sum, flat
+from splinecam.linear import (
+    Applied,
+    Convolution,
+    Gather,
+    LinearMap,
+    MatMul,
+    Reshape,
+    Scale,
+    Sum,
+    flat,
+)
 
 
 def tensor(*values: object) -> Tensor:
@@ -36,6 +46,15 @@ MAPS = [
     pytest.param(Reshape((3, 4)), [(2, 6)], id="Reshape"),
     pytest.param(Sum((1.0, -2.0, 1.0)), [(2, 3), (2, 3), (2, 3)], id="Sum"),
     pytest.param(Sum((0.5, 1.0)), [(2, 1), (1, 3)], id="Sum of broadcast values"),
+    pytest.param(Convolution(random(4, 2, 3), (1,), (0,), (2,)), [(2, 8)], id="Convolution 1-d"),
+    pytest.param(
+        Convolution(random(6, 2, 3, 2), (2, 1), (1, 2), (1, 2), 2), [(4, 5, 4)], id="Convolution"
+    ),
+    pytest.param(
+        Convolution(random(2, 1, 1, 2, 2), (1, 1, 2), (0, 1, 0), (1, 1, 1)),
+        [(1, 3, 2, 4)],
+        id="Convolution 3-d",
+    ),
     pytest.param(Gather(torch.tensor([[3, 0], [-1, 3], [1, -1]])), [(2, 2)], id="Gather"),
     pytest.param(Gather(torch.tensor([6, 2, 0, 3])), [(3,), (2, 2)], id="Gather of two values"),
     pytest.param(CONVOLUTION, [(2, 5, 4)], id="convolution"),
@@ -103,3 +122,12 @@ def test_argument_that_an_entry_does_not_read_has_an_empty_row() -> None:
 
     rows = Applied(second, (), 0).rows(np.array([1]), (3,), (2,))
     assert [r.toarray().tolist() for r in rows] == [[[0, 0, 0]], [[0, 1]]]
+
+
+def test_windows_say_what_a_convolution_does() -> None:
+    convolution = Convolution(random(6, 2, 3, 2), (2, 1), (1, 2), (1, 2), groups=2)
+    x = random(1, 4, 5, 4)
+    windows, places = convolution.windows((4, 5, 4))
+    entries = np.append(x.flatten().numpy(), 0.0)[windows]  # -1 is the zero at the end
+    products = entries @ convolution.weight.reshape(6, -1).numpy().T
+    np.testing.assert_allclose(products[*places.T], flat(convolution(x))[0], rtol=1e-12)
