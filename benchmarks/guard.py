@@ -79,7 +79,8 @@ def start(folder: Path) -> Process:
 
 def run(process: Process, widths: Sequence[int]) -> float:
     """Seconds that one partition takes there."""
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     print(json.dumps(widths), file=process.stdin, flush=True)
     return json.loads(process.stdout.readline())
 
