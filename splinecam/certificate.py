@@ -191,16 +191,9 @@ class Record:
         network = self.partition.network
         return self._first_units[network.hinge_layers] + network.hinge_units
 
-    @cached_property
-    def hinge_ranks(self) -> Ints:
-        """(H,) how many breakpoints of its unit come before each hinge."""
-        layers = self.partition.network.layers
-        ranks = [np.tile(np.arange(x.n_breakpoints), x.n_units) for x in layers]
-        return np.concatenate([np.zeros(0, np.intp), *ranks])
-
     def exceeded(self, patterns: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether patterns (k, units) say that breakpoints are exceeded, (k, H)."""
-        return patterns[:, self.hinge_units] > self.hinge_ranks
+        return patterns[:, self.hinge_units] > self.partition.network.hinge_ranks
 
 
 def batches(count: int, entries: int) -> Iterator[slice]:
