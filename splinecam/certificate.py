@@ -11,10 +11,9 @@ from typing import SupportsInt
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam._types import Ints
 from splinecam.partition import Partition
 from splinecam.slices import Slice
-
-Ints = NDArray[np.integer]
 
 TOLERANCE = 1e-9
 """Error that coordinates and values may have, relative to their extent on the slice."""

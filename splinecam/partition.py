@@ -16,6 +16,7 @@ from splinecam import _archive
 from splinecam._arguments import as_float64
 from splinecam._kernels.loops import measure_faces
 from splinecam._kernels.traversal import collect_patterns
+from splinecam._types import Floats, Ints
 from splinecam.consistency import check_consistency
 from splinecam.errors import (
     InvalidArgumentError,
@@ -28,8 +29,6 @@ from splinecam.invariants import check_invariants
 from splinecam.planar import PlanarNetwork
 from splinecam.slices import Slice
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 AnyArray = TypeVar("AnyArray", bound=np.ndarray)
 
 PATTERN_ENTRIES = 2**28

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from splinecam._types import Floats
 
 
 @dataclass(frozen=True, eq=False)

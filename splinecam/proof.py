@@ -46,6 +46,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam._types import Floats, Ints
 from splinecam.certificate import (
     Failure,
     Record,
@@ -71,8 +72,6 @@ from splinecam.partition import Partition
 from splinecam.program import Program
 from splinecam.slices import Slice
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 Patterns = NDArray[np.uint8]
 
 SWEEP: Row = (-613, 1019, 0)

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from splinecam._types import Floats, Ints
 from splinecam.certificate import (
     SHOWN,
     TOLERANCE,
@@ -44,8 +45,6 @@ from splinecam.program import PiecewiseLinear, Program
 from splinecam.proof import prove
 from splinecam.slices import Slice
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 Patterns = NDArray[np.uint8]
 
 EPS = float(np.finfo(np.float64).eps)
