@@ -21,6 +21,8 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.degenerate
+	$(BIN)/python -m benchmarks.guard
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

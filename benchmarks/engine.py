@@ -12,14 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from importlib import import_module
 from statistics import median
 
 from torch import nn
 
 import splinecam as sc
-from benchmarks.networks import SQUARE, mlp
+from benchmarks.networks import SQUARE, mlp, seconds
 
 COMPARED = [
     ([2, 16, 16, 16, 1], 101),
@@ -118,13 +117,6 @@ def run_python(code: str, environment: dict[str, str] | None = None) -> str:
         text=True,
     )
     return process.stdout.strip()
-
-
-def seconds(job: Callable[[], object]) -> float:
-    """Wall time of one run."""
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

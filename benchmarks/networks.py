@@ -1,8 +1,9 @@
-"""The networks that are measured."""
+"""The networks that are measured, and the clock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -20,3 +21,10 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
         linear = [nn.Linear(k, d) for k, d in pairwise(widths)]
     layers = [layer for pair in linear for layer in (pair, nn.ReLU())]
     return nn.Sequential(*layers[:-1])
+
+
+def seconds(job: Callable[[], object]) -> float:
+    """Wall time of one run."""
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start

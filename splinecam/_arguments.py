@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splinecam.errors import InvalidSliceError, SplineCamError
-
-Float64Array = NDArray[np.float64]
+from splinecam._types import Floats
+from splinecam.errors import InvalidArgumentError, InvalidSliceError, SplineCamError
 
 LARGEST = np.float64(1e150)
 """The largest number that an argument may hold: squares and areas stay in float64's range.
@@ -25,7 +24,7 @@ def as_float64(
     values: ArrayLike,
     shape: tuple[int | str, ...],
     error: type[SplineCamError] = InvalidSliceError,
-) -> Float64Array:
+) -> Floats:
     """Copy an argument to a float64 array of finite numbers, or refuse it.
 
     Parameters
@@ -80,14 +79,21 @@ def _as_array(values: Any) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def checked_integer(name: str, value: int, *, minimum: int) -> int:
-    """Return an integer, refuse what is none or below the minimum."""
+def check_integer(
+    name: str,
+    value: Any,
+    low: int,
+    high: float = math.inf,
+    error: type[SplineCamError] = InvalidArgumentError,
+) -> int:
+    """Return an integer; refuse what is none, or not from `low` to `high`."""
     try:
         integer = operator.index(value)
     except TypeError:
-        integer = minimum - 1
-    if integer < minimum:
-        raise InvalidSliceError(f"{name} is {value!r}; accepted: an integer >= {minimum}")
+        integer = low - 1
+    if not low <= integer <= high:
+        accepted = f">= {low}" if high == math.inf else f"from {low} to {high}"
+        raise error(f"{name} is {value!r}; accepted: an integer {accepted}")
     return integer
 
 
@@ -132,7 +138,7 @@ def refuse_few_coordinates(name: str, dim: int) -> None:
         )
 
 
-def refuse_repeated(name: str, kind: str, points: Float64Array) -> None:
+def refuse_repeated(name: str, kind: str, points: Floats) -> None:
     """Refuse points (n, D) of which two are equal; `kind` is what one of them is called."""
     first: dict[tuple[float, ...], int] = {}
     for index, point in enumerate(points.tolist()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from splinecam._arguments import Float64Array
+from splinecam._types import Floats
 from splinecam.errors import InvalidSliceError
 
 GRAM_TOLERANCE = 1e-9
@@ -17,7 +17,7 @@ COLLINEAR_ROUNDINGS = 4
 """... or up to so many units of relative rounding of the dtype in which they came."""
 
 
-def check_orthonormal(basis: Float64Array) -> None:
+def check_orthonormal(basis: Floats) -> None:
     """Refuse a basis (2, D) whose directions are not orthonormal."""
     deviation = np.abs(basis @ basis.T - np.eye(2)).max()
     if not deviation <= GRAM_TOLERANCE:
@@ -27,7 +27,7 @@ def check_orthonormal(basis: Float64Array) -> None:
         )
 
 
-def plane_directions(points: Float64Array, rounding: float, seed: int) -> Float64Array:
+def plane_directions(points: Floats, rounding: float, seed: int) -> Floats:
     """Return orthonormal directions, (2, D): along the points' plane, random where they leave it.
 
     Three points are refused if they are collinear to the relative `rounding` that they came with.

@@ -14,13 +14,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from splinecam._arguments import Float64Array, as_float64, checked_integer, refuse_repeated
+from splinecam._arguments import as_float64, check_integer, refuse_repeated
+from splinecam._types import Floats
 from splinecam.errors import InvalidSliceError
 
 Point = tuple[int, int]
 
 
-def box_corners(xlim: ArrayLike, ylim: ArrayLike) -> Float64Array:
+def box_corners(xlim: ArrayLike, ylim: ArrayLike) -> Floats:
     """Return the corners, (4, 2), of the box between two pairs of limits."""
     left, right = _limits("xlim", xlim)
     low, high = _limits("ylim", ylim)
@@ -34,7 +35,7 @@ def _limits(name: str, limits: ArrayLike) -> tuple[float, float]:
     return lower, upper
 
 
-def square_around(anchors: Float64Array, pad: float) -> Float64Array:
+def square_around(anchors: Floats, pad: float) -> Floats:
     """Return the corners of the square of `Slice.through`, from plane coordinates."""
     alone = len(anchors) == 1
     padding = float(as_float64("pad", pad, ()))
@@ -47,9 +48,9 @@ def square_around(anchors: Float64Array, pad: float) -> Float64Array:
     return box_corners(*np.column_stack((centre - half, centre + half)))
 
 
-def regular_corners(n: int, radius: float, center: ArrayLike) -> Float64Array:
+def regular_corners(n: int, radius: float, center: ArrayLike) -> Floats:
     """Return the corners, (n, 2), of the regular polygon of `Slice.with_regular_polygon`."""
-    n_corners = checked_integer("n", n, minimum=3)
+    n_corners = check_integer("n", n, 3, error=InvalidSliceError)
     length = as_float64("radius", radius, ())
     if length <= 0:
         raise InvalidSliceError(f"radius is {radius!r}; accepted: a number > 0")
@@ -58,7 +59,7 @@ def regular_corners(n: int, radius: float, center: ArrayLike) -> Float64Array:
     return as_float64("center", center, (2,)) + length * directions
 
 
-def hull_corners(uv: ArrayLike) -> Float64Array:
+def hull_corners(uv: ArrayLike) -> Floats:
     """Return the corners of points' convex hull, counter-clockwise.
 
     Andrew's monotone chain (A. M. Andrew, Information Processing Letters 9, 1979), in integers:
@@ -84,7 +85,7 @@ def hull_corners(uv: ArrayLike) -> Float64Array:
     return points[corners]
 
 
-def checked_polygon(polygon: ArrayLike) -> tuple[Float64Array, float]:
+def checked_polygon(polygon: ArrayLike) -> tuple[Floats, float]:
     """Return a strictly convex polygon counter-clockwise, and its area; refuse any other."""
     corners = as_float64("polygon", polygon, ("n", 2))
     if len(corners) < 3:
@@ -126,7 +127,7 @@ def _check_convex(points: list[Point]) -> None:
         raise InvalidSliceError(f"polygon crosses itself: it goes round {rounds} times")
 
 
-def _as_integers(points: Float64Array) -> tuple[list[Point], int]:
+def _as_integers(points: Floats) -> tuple[list[Point], int]:
     """Multiply points by a power of two, returned too, that makes all coordinates integers."""
     ratios = [coordinate.as_integer_ratio() for coordinate in points.ravel().tolist()]
     scale = max((denominator for _, denominator in ratios), default=1)

@@ -14,8 +14,8 @@ from functools import cached_property
 from numbers import Integral, Real
 
 import numpy as np
-from numpy.typing import NDArray
 
+from splinecam._types import Floats, Ints
 from splinecam.envelopes import (
     all_pieces,
     classes_of_clear_regions,
@@ -27,9 +27,6 @@ from splinecam.envelopes import (
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition import Partition
 from splinecam.planar import PlanarNetwork
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,12 +65,12 @@ class DecisionBoundary:
     partition: Partition
     n_classes: int
     segments: Floats
-    regions: Integers
-    classes: Integers
-    piece_regions: Integers
-    piece_classes: Integers
+    regions: Ints
+    classes: Ints
+    piece_regions: Ints
+    piece_classes: Ints
     piece_areas: Floats
-    piece_offsets: Integers
+    piece_offsets: Ints
     piece_vertices: Floats
 
     def __post_init__(self) -> None:

@@ -11,10 +11,9 @@ from typing import SupportsInt
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam._types import Ints
 from splinecam.partition import Partition
 from splinecam.slices import Slice
-
-Ints = NDArray[np.integer]
 
 TOLERANCE = 1e-9
 """Error that coordinates and values may have, relative to their extent on the slice."""
@@ -191,16 +190,9 @@ class Record:
         network = self.partition.network
         return self._first_units[network.hinge_layers] + network.hinge_units
 
-    @cached_property
-    def hinge_ranks(self) -> Ints:
-        """(H,) how many breakpoints of its unit come before each hinge."""
-        layers = self.partition.network.layers
-        ranks = [np.tile(np.arange(x.n_breakpoints), x.n_units) for x in layers]
-        return np.concatenate([np.zeros(0, np.intp), *ranks])
-
     def exceeded(self, patterns: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether patterns (k, units) say that breakpoints are exceeded, (k, H)."""
-        return patterns[:, self.hinge_units] > self.hinge_ranks
+        return patterns[:, self.hinge_units] > self.partition.network.hinge_ranks
 
 
 def batches(count: int, entries: int) -> Iterator[slice]:

@@ -16,12 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from splinecam._activations import ActivationWatch, Change, Layers
-from splinecam._arguments import real_array
+from splinecam._arguments import check_integer, real_array
+from splinecam._types import Floats, Ints
 from splinecam.errors import InvalidArgumentError, UnsupportedLayerError
 from splinecam.windows import checked_radius
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 BATCH_INPUTS = 2**11
 """Inputs that are evaluated at a time, if they are small."""
@@ -45,7 +43,7 @@ class LocalComplexity:
         Number of units of each layer.
     """
 
-    per_layer: Integers
+    per_layer: Ints
     layer_names: tuple[str, ...]
     layer_sizes: tuple[int, ...]
 
@@ -60,7 +58,7 @@ class LocalComplexity:
         )
 
     @property
-    def total(self) -> Integers:
+    def total(self) -> Ints:
         """(n,) int64: the sum over the layers, which is the paper's local complexity."""
         return self.per_layer.sum(axis=1)
 
@@ -157,11 +155,11 @@ def local_complexity(
         )
     shape = x.shape[1:]
     dim = math.prod(shape)
-    _check_integer("n_directions", n_directions, 1, dim)
-    _check_integer("seed", seed, 0)
+    check_integer("n_directions", n_directions, 1, dim)
+    check_integer("seed", seed, 0)
     if batch_size is None:
         batch_size = max(1, min(BATCH_INPUTS, BATCH_ENTRIES // dim) // (2 * n_directions))
-    _check_integer("batch_size", batch_size, 1)
+    check_integer("batch_size", batch_size, 1)
     frame = _orthonormal_frame(dim, n_directions, seed)
     steps = checked_radius(radius) * np.concatenate([frame, -frame]).reshape(-1, *shape)
     where = torch.device(device or "cpu")
@@ -208,9 +206,3 @@ def _checked_layers(layers: Any) -> Layers | None:
             f"layers is {layers!r}; accepted: a list of paths and types of modules, or None"
         )
     return entries
-
-
-def _check_integer(name: str, value: Any, low: int, high: float = math.inf) -> None:
-    if not (isinstance(value, int | np.integer) and low <= value <= high):
-        accepted = f">= {low}" if high == math.inf else f"from {low} to {high}"
-        raise InvalidArgumentError(f"{name} is {value!r}; accepted: an integer {accepted}")

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam._types import Floats
 from splinecam.errors import UnsupportedLayerError
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program, Reshape, Scale
 from splinecam.slices import Slice
-
-Floats = NDArray[np.float64]
 
 TWO_ROUNDINGS = 2.0**-52
 """Twice the unit roundoff of float64."""

@@ -19,15 +19,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splinecam._kernels.envelope import Loops, cut_regions, evaluate_maps
+from splinecam._types import Floats, Ints
 from splinecam._workers import Workers
 from splinecam.partition import Partition
 from splinecam.planar import PlanarNetwork
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 ROUNDING = 2.0**-47
 """Margin of an output's rounding, relative to the magnitudes of its terms."""
@@ -51,7 +48,7 @@ REGION_GRAIN = 512
 # --- Which regions are to be cut -------------------------------------------------------------
 
 
-def classes_of_clear_regions(contest: Partition) -> Integers:
+def classes_of_clear_regions(contest: Partition) -> Ints:
     """(R,): the class of a region with a clear winner, the same at all vertices; -1 for others."""
     winners = _clear_winners(contest.network, contest.vertices)[contest.region_vertices]
     lowest = np.minimum.reduceat(winners, contest.region_offsets[:-1])
@@ -59,7 +56,7 @@ def classes_of_clear_regions(contest: Partition) -> Integers:
     return np.where(lowest == highest, lowest, -1)
 
 
-def _clear_winners(network: PlanarNetwork, vertices: Floats) -> Integers:
+def _clear_winners(network: PlanarNetwork, vertices: Floats) -> Ints:
     """(V,): the greatest output at each vertex; -1 where another one is close."""
     if network.n_outputs == 1:
         return np.zeros(len(vertices), np.int64)
@@ -80,8 +77,8 @@ def _rank_outputs(
     stop: int,
     network: PlanarNetwork,
     vertices: Floats,
-    winners: Integers,
-    runners_up: Integers,
+    winners: Ints,
+    runners_up: Ints,
     leads: Floats,
 ) -> Floats:
     """Rank the outputs at a range of blocks of vertices; return how large each output is there."""
@@ -105,18 +102,18 @@ def _rank_outputs(
 class Cut(NamedTuple):
     """Pieces of regions, by region, and their sides, counter-clockwise, piece by piece."""
 
-    regions: Integers  # (P,)
-    classes: Integers  # (P,)
-    sizes: Integers  # (P,): number of sides
-    owners: Integers  # (N,): the piece that each side is of
+    regions: Ints  # (P,)
+    classes: Ints  # (P,)
+    sizes: Ints  # (P,): number of sides
+    owners: Ints  # (N,): the piece that each side is of
     corners: Floats  # (N, 2): where the side begins
-    following: Integers  # (N,): the piece's next side
-    halfedges: Integers  # (N,): on which the side runs; -1 inside the region
+    following: Ints  # (N,): the piece's next side
+    halfedges: Ints  # (N,): on which the side runs; -1 inside the region
     params: Floats  # (N,): where on its edge the side begins, in the edge's direction
-    across: Integers  # (N,): the class on the other side, if inside the region; else -1
+    across: Ints  # (N,): the class on the other side, if inside the region; else -1
 
 
-def cut_by_class(contest: Partition, regions: Integers) -> Cut:
+def cut_by_class(contest: Partition, regions: Ints) -> Cut:
     """Cut regions, in ascending order, into pieces."""
     loops = Loops(contest.vertices, contest.edges, contest.region_offsets, contest.region_halfedges)
     step = max(1, MAP_ENTRIES // contest.network.n_outputs)
@@ -146,8 +143,8 @@ def cut_by_class(contest: Partition, regions: Integers) -> Cut:
 
 
 def _evaluate(
-    contest: Partition, loops: Loops, regions: Integers, held: Integers
-) -> tuple[Integers, Floats, Floats]:
+    contest: Partition, loops: Loops, regions: Ints, held: Ints
+) -> tuple[Ints, Floats, Floats]:
     """Values of the classes and their margins at the vertices of held regions.
 
     Returns the row of each vertex and the (rows, classes) values and margins. They come from the
@@ -176,8 +173,8 @@ class Segments(NamedTuple):
     """Segments of the boundary, with the lower class on the left."""
 
     ends: Floats  # (S, 2, 2)
-    regions: Integers  # (S,)
-    classes: Integers  # (S, 2)
+    regions: Ints  # (S,)
+    classes: Ints  # (S, 2)
 
 
 def joined(inside: Segments, on_edges: Segments) -> Segments:
@@ -198,7 +195,7 @@ def segments_inside(cut: Cut) -> Segments:
     return Segments(ends, cut.regions[cut.owners[sides]], classes)
 
 
-def segments_on_edges(contest: Partition, cut: Cut, region_classes: Integers) -> Segments:
+def segments_on_edges(contest: Partition, cut: Cut, region_classes: Ints) -> Segments:
     """The boundary along edges: where the pieces left and right of an edge differ in class."""
     edges, sides, starts, classes = _pieces_on_edges(contest, cut, region_classes)
     order = np.lexsort((starts, edges))
@@ -224,8 +221,8 @@ def segments_on_edges(contest: Partition, cut: Cut, region_classes: Integers) ->
 
 
 def _pieces_on_edges(
-    contest: Partition, cut: Cut, region_classes: Integers
-) -> tuple[Integers, Integers, Floats, Integers]:
+    contest: Partition, cut: Cut, region_classes: Ints
+) -> tuple[Ints, Ints, Floats, Ints]:
     """Which pieces lie on edges with more than one class.
 
     Returns, for each place where a piece lies on an edge, the edge, the side (0 left, 1 right),
@@ -256,14 +253,14 @@ def _pieces_on_edges(
 class PieceArrays(NamedTuple):
     """All pieces by region, as `DecisionBoundary` has them."""
 
-    regions: Integers
-    classes: Integers
+    regions: Ints
+    classes: Ints
     areas: Floats
-    offsets: Integers
+    offsets: Ints
     vertices: Floats
 
 
-def all_pieces(contest: Partition, cut: Cut, region_classes: Integers) -> PieceArrays:
+def all_pieces(contest: Partition, cut: Cut, region_classes: Ints) -> PieceArrays:
     """Clear regions, each of them one piece, and the pieces of the others."""
     clear = np.flatnonzero(region_classes >= 0)
     regions = np.concatenate([clear, cut.regions])

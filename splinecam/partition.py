@@ -16,14 +16,19 @@ from splinecam import _archive
 from splinecam._arguments import as_float64
 from splinecam._kernels.loops import measure_faces
 from splinecam._kernels.traversal import collect_patterns
-from splinecam.errors import InvalidArgumentError, InvalidFileError, InvariantError
+from splinecam._types import Floats, Ints
+from splinecam.consistency import check_consistency
+from splinecam.errors import (
+    InvalidArgumentError,
+    InvalidFileError,
+    InvalidModelError,
+    InvariantError,
+)
 from splinecam.flips import find_flips
 from splinecam.invariants import check_invariants
 from splinecam.planar import PlanarNetwork
 from splinecam.slices import Slice
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
 AnyArray = TypeVar("AnyArray", bound=np.ndarray)
 
 PATTERN_ENTRIES = 2**28
@@ -317,7 +322,10 @@ class Partition:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Partition:
-        """Read what `save` wrote.
+        """Read what `save` wrote, if it is a sound partition by the network that came with it.
+
+        The patterns are compared with the network's own pre-activations in all regions or, of very
+        large partitions, in some.
 
         Raises
         ------
@@ -327,7 +335,8 @@ class Partition:
         partition = cls(**_archive.load(path))
         try:
             partition.check_invariants()
-        except InvariantError as error:
+            check_consistency(partition)
+        except (InvariantError, InvalidModelError) as error:
             raise InvalidFileError(f"{path} is damaged: {error}") from error
         return partition
 

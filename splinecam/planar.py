@@ -11,9 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam._types import Floats
 from splinecam.units import Units
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +171,12 @@ class PlanarNetwork:
             return np.empty((0, self.layers[number].n_units)), np.empty(0)
         return self.layers[number + 1].hinge_map
 
+    @cached_property
+    def hinge_ranks(self) -> NDArray[np.intp]:
+        """How many breakpoints of its unit come before each hinge of the network."""
+        ranks = [np.tile(np.arange(layer.n_breakpoints), layer.n_units) for layer in self.layers]
+        return np.concatenate(ranks) if ranks else np.zeros(0, np.intp)
+
     def check_shapes(self) -> None:
         """Raise ValueError unless the layers' arrays fit each other and are finite."""
         width = 2
@@ -184,6 +189,10 @@ class PlanarNetwork:
             _check_array(f"{layer.name}: breakpoints", layer.breakpoints, (rows, n_breakpoints))
             _check_array(f"{layer.name}: slopes", layer.slopes, (rows, n_breakpoints + 1))
             _check_array(f"{layer.name}: anchors", layer.anchors, (rows,))
+            for name in ("weight_errors", "bias_errors"):
+                errors = getattr(layer, name)
+                one_or_all = (1,) if len(errors) == 1 else (n_units,)
+                _check_array(f"{layer.name}: {name}", errors, one_or_all)
             width = n_units
         _check_array("output weight", self.weight, (len(self.bias), width))
         _check_array("output bias", self.bias, (len(self.bias),))

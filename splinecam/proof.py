@@ -46,6 +46,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam._types import Floats, Ints
 from splinecam.certificate import (
     Failure,
     Record,
@@ -71,8 +72,6 @@ from splinecam.partition import Partition
 from splinecam.program import Program
 from splinecam.slices import Slice
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 Patterns = NDArray[np.uint8]
 
 SWEEP: Row = (-613, 1019, 0)
@@ -211,7 +210,7 @@ class Sites:
             return line_through(point_at(*corners[0]), point_at(*corners[1]))
         layer = int(p.edge_layers[edge])
         number = p.edge_units[edge] * p.network.layers[layer].n_breakpoints
-        number += self._record.hinge_ranks[p.edge_hinges[edge]]
+        number += p.network.hinge_ranks[p.edge_hinges[edge]]
         return self.exact.hinges(layer, self._patterns[p.edge_regions[edge, 0]], [int(number)])[0]
 
     def _is_corner(self, vertex: int, corner: Point) -> bool:
@@ -242,7 +241,7 @@ class Sites:
         sides = _enclosed_sides(p.slice)
         lines = sides[np.maximum(self.sides, 0)]
         by_region = np.argsort(p.edge_regions[:, 0], kind="stable")
-        ranks = self._record.hinge_ranks
+        ranks = p.network.hinge_ranks
         for batch in batches(p.n_regions, 3 * max(p.layer_sizes, default=1)):
             bounds = np.searchsorted(p.edge_regions[by_region, 0], [batch.start, batch.stop])
             edges = by_region[slice(*bounds)]

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from splinecam._arguments import (
-    Float64Array,
     as_float64,
-    checked_integer,
+    check_integer,
     checked_shape,
     flat_index,
     real_array,
@@ -31,6 +30,7 @@ from splinecam._polygons import (
     regular_corners,
     square_around,
 )
+from splinecam._types import Floats
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
 
 
@@ -84,11 +84,11 @@ class Slice:
     1.0
     """
 
-    origin: Float64Array
-    basis: Float64Array
-    polygon: Float64Array
+    origin: Floats
+    basis: Floats
+    polygon: Floats
     input_shape: tuple[int, ...]
-    anchors: Float64Array
+    anchors: Floats
     area: float
 
     def __init__(
@@ -183,7 +183,9 @@ class Slice:
         refuse_few_coordinates("points", flat.shape[1])
         refuse_repeated("points", "point", flat)
         rounding = float(np.finfo(given.dtype).eps) if given.dtype.kind == "f" else 0.0
-        basis = plane_directions(flat, rounding, checked_integer("seed", seed, minimum=0))
+        basis = plane_directions(
+            flat, rounding, check_integer("seed", seed, 0, error=InvalidSliceError)
+        )
         origin = flat.mean(axis=0)
         anchors = (flat - origin) @ basis.T
         polygon = square_around(anchors, pad)
@@ -313,7 +315,7 @@ class Slice:
         """D, the dimension of the input space."""
         return self.origin.size
 
-    def embed(self, uv: ArrayLike) -> Float64Array:
+    def embed(self, uv: ArrayLike) -> Floats:
         """Return the inputs at plane coordinates: ``origin + uv @ basis``.
 
         Parameters
@@ -339,7 +341,7 @@ class Slice:
         uv = as_float64("uv", uv, ("n", 2), InvalidArgumentError)
         return (self.origin + uv @ self.basis).reshape(-1, *self.input_shape)
 
-    def project(self, x: ArrayLike) -> Float64Array:
+    def project(self, x: ArrayLike) -> Floats:
         """Return the plane coordinates of the inputs' orthogonal projections onto the plane.
 
         Parameters

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from splinecam._types import Floats, Ints
 from splinecam.certificate import (
     SHOWN,
     TOLERANCE,
@@ -35,6 +36,7 @@ from splinecam.certificate import (
     corner_regions,
     neighbours,
 )
+from splinecam.consistency import inner_points
 from splinecam.convert import convert
 from splinecam.convert.replica import Replica
 from splinecam.errors import InvariantError
@@ -43,8 +45,6 @@ from splinecam.program import PiecewiseLinear, Program
 from splinecam.proof import prove
 from splinecam.slices import Slice
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 Patterns = NDArray[np.uint8]
 
 EPS = float(np.finfo(np.float64).eps)
@@ -229,7 +229,7 @@ class _Observation:
         self.noise = self._per_hinge(noise)
         self.output_noise = noise[program.output].flatten().numpy()
         self.sides = np.empty((p.n_regions, len(self.reach)), np.int8)
-        for batch, values in self._follow(_inner_points(p), outputs):
+        for batch, values in self._follow(inner_points(p), outputs):
             found = self._hinges(values)
             self.sides[batch] = np.where(np.abs(found) > self.noise, np.sign(found), 0)
         self.sides[p.areas <= allowed_distance(p.slice) * p.perimeters] = 0
@@ -268,14 +268,6 @@ def _edges_and_hinges(p: Partition) -> tuple[Ints, Ints]:
     inner = np.flatnonzero(p.edge_hinges >= 0)
     hinges = np.concatenate([p.edge_hinges[inner], p.shared_hinges >> 1])
     return np.concatenate([inner, p.shared_edges]), hinges
-
-
-def _inner_points(p: Partition) -> Floats:
-    """The mean of each region's corners, (R, 2)."""
-    corners, starts = p.vertices[p.region_vertices], p.region_offsets[:-1]
-    first = corners[starts]
-    spans = corners - first[corner_regions(p)]
-    return first + np.add.reduceat(spans, starts) / np.diff(p.region_offsets)[:, None]
 
 
 def _noise(program: Program, slice_: Slice, sizes: list[Tensor]) -> list[Tensor]:
@@ -363,7 +355,7 @@ def _check_outputs(record: Record, observation: _Observation) -> None:
     around[p.region_vertices] = corners
     detail = "vertices and inner points: the converted model has the model's own outputs"
     compare("conversion", detail, np.append(around, regions), observation.converted, own)
-    points = np.concatenate([p.vertices[p.region_vertices], _inner_points(p)])
+    points = np.concatenate([p.vertices[p.region_vertices], inner_points(p)])
     expected = np.concatenate([own[p.region_vertices], own[p.n_vertices :]])
     chosen = np.append(corners, regions)
     detail = "corners and inner points: the region's affine map has the model's own outputs"

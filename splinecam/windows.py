@@ -13,12 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from splinecam._arguments import as_float64
 from splinecam._kernels.windows import Strips, add_lengths, count_near, measure_discs
+from splinecam._types import Floats, Ints
 from splinecam._workers import Workers
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition import Partition
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 SMALLEST_RADIUS = 1e-150
 """Squares of smaller numbers are no normal float64 numbers."""
@@ -30,7 +28,7 @@ DISC_GRAIN = 4096
 """Least number of discs that is worth a range of its own."""
 
 
-def region_count(partition: Partition, points: ArrayLike, *, radius: float) -> Integers:
+def region_count(partition: Partition, points: ArrayLike, *, radius: float) -> Ints:
     """Count the regions that meet discs around points of a slice's plane.
 
     A region meets the disc if some of its area is in the disc. Nothing is sampled: by Euler's

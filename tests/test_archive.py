@@ -219,6 +219,7 @@ def test_refuses_files_from_which_anything_is_missing(saved):
         ("slice.polygon", (0, 0), 5, "polygon"),
         ("slice.basis", (0, 0), 2, "basis"),
         ("layer0.weight", (0, 0), np.nan, "1: weight has .* entries that are not finite"),
+        ("layer0.weight_errors", 0, np.nan, "1: weight_errors has .* entries that are not finite"),
         ("layer1.bias", 0, -np.inf, "3: bias has .* entries that are not finite"),
         ("output.bias", 0, np.nan, "output bias has .* entries that are not finite"),
     ],
@@ -250,6 +251,8 @@ def test_refuses_numbers_that_cannot_be(saved, name, index, value, message):
         ("layer1.bias", lambda a: a[1:], "3: bias has shape"),
         ("layer0.slopes", lambda a: a[:, :1], "1: slopes has shape"),
         ("layer0.anchors", lambda a: a[:0], "1: "),
+        ("layer0.weight_errors", lambda a: np.zeros(3), "1: weight_errors has shape"),
+        ("layer1.bias_errors", lambda a: np.zeros(0), "3: bias_errors has shape"),
         ("output.weight", lambda a: a[:, 1:], "output weight has shape"),
     ],
 )

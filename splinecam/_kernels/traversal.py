@@ -36,20 +36,18 @@ def _cross(pattern, halfedge, flips):
 
 
 @njit(**JIT)
-def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, rows, patterns):
-    """Write the activation patterns of wanted regions.
+def _walk(root, pattern, offsets, halfedges, edge_regions, flips):
+    """Yield all regions in the order of a depth-first spanning tree from region `root`.
 
-    Walks a depth-first spanning tree from region `root`, keeping the pattern of the current region
-    in `pattern` (in: the root's) and changing it by what flips across each edge. `rows` holds, for
-    each region, its row in `patterns`, or -1 where it is not wanted.
+    `pattern` holds the root's at first, and that of the region which was yielded; it is changed by
+    what flips across each edge.
     """
     n_regions = offsets.shape[0] - 1
     entered = np.full(n_regions, -2, np.int32)  # the half-edge by which a region was entered
     cursors = offsets[:-1].copy()
     entered[root] = -1
     region = root
-    if rows[root] >= 0:
-        patterns[rows[root]] = pattern
+    yield region
     while True:
         if cursors[region] == offsets[region + 1]:
             back = entered[region]
@@ -66,8 +64,44 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
         _cross(pattern, h, flips)
         entered[neighbour] = h ^ 1
         region = neighbour
+        yield region
+
+
+@njit(**JIT)
+def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, rows, patterns):
+    """Write the activation patterns of wanted regions.
+
+    `pattern` is that of region `root`, and is changed. `rows` holds, for each region, its row in
+    `patterns`, or -1 where it is not wanted.
+    """
+    for region in _walk(root, pattern, offsets, halfedges, edge_regions, flips):
         if rows[region] >= 0:
             patterns[rows[region]] = pattern
+
+
+@njit(**JIT)
+def find_misfit(root, pattern, offsets, halfedges, edge_regions, flips, ranks, shared_ranks):
+    """Find an edge of a breakpoint that does not lie between the pieces of its unit beside it.
+
+    Where breakpoint number r of a unit makes an edge, the unit exceeds r of its breakpoints on one
+    side and r + 1 on the other. `ranks` has the r of each edge, `shared_ranks` those of the shared
+    units; `pattern` is that of region `root`, and is changed. Returns the edge, or -1.
+    """
+    for region in _walk(root, pattern, offsets, halfedges, edge_regions, flips):
+        for h in halfedges[offsets[region] : offsets[region + 1]]:
+            edge = h >> 1
+            unit = flips.units[edge]
+            if unit < 0:
+                continue
+            is_right = h & 1
+            if pattern[unit] != ranks[edge] + 1 - is_right:
+                return edge
+            if flips.shared_offsets.shape[0] > 0:
+                for i in range(flips.shared_offsets[edge], flips.shared_offsets[edge + 1]):
+                    is_below = is_right == (flips.shared_steps[i] > 0)
+                    if pattern[flips.shared_units[i]] != shared_ranks[i] + 1 - is_below:
+                        return edge
+    return -1
 
 
 @njit(**JIT)
