@@ -263,15 +263,15 @@ class Subdivision:
         assert isinstance(self._network, ReducedNetwork)
         tournament = self._network.tournaments[step]
         settled = settle(
-            self._mesh, self._shared, self._root, tournament, self._labels, step, len(self._points)
+            self._mesh, self._shared, self._root, tournament, self._labels, step, len(self._patch.points)
         )
         self._mesh, self._shared = settled.mesh, settled.shared
-        kept = np.flatnonzero(settled.vertex_map >= 0)
+        kept = np.flatnonzero(settled.vertices >= 0)
         moved = np.empty((len(self._mesh.vertices), carried.shape[1]))
-        moved[settled.vertex_map[kept]] = carried[kept]
+        moved[settled.vertices[kept]] = carried[kept]
         self._points = {
-            int(settled.vertex_map[v]): point
+            int(settled.vertices[v]): point
             for v, point in self._points.items()
-            if settled.vertex_map[v] >= 0
+            if settled.vertices[v] >= 0
         }
         return moved

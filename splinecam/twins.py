@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinecam.exact import integers, power_of
+from splinecam.exact.dyadic import integers, power_of
 from splinecam.mesh import places_within
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
 

@@ -14,7 +14,7 @@ from numba import njit
 
 from comparison import loops, on
 from families import DIAMOND, HEXAGON, build, example, gaussian
-from splinecam import InvariantError, engine, mesh
+from splinecam import InvariantError, mesh, subdivision
 from splinecam._kernels.edges import sort_by_key
 from splinecam._kernels.loops import count_unsound
 from splinecam._kernels.words import (
@@ -136,7 +136,8 @@ def test_values_are_carried_to_all_vertices(width, activation, monkeypatch):
         mesh.carry(old, refinement, values, kinks, carried, workers)
         seen.append((len(old.vertices), refinement.mesh.vertices, carried))
 
-    monkeypatch.setattr(engine, "carry", carry)
+    monkeypatch.setattr(subdivision, "SMALL_VALUES", 0)
+    monkeypatch.setattr(subdivision, "carry", carry)
     families, activations = [gaussian] * 4, ["relu", activation, activation, "relu"]
     model = build(np.random.default_rng(width), DIAMOND, families, [6, width, 9, 3], activations)
     network = on(model, DIAMOND).network

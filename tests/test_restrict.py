@@ -45,13 +45,13 @@ def test_affine_steps_are_composed():
     model = nn.Sequential(hidden, nn.ReLU(), nn.Linear(6, 5, bias=False), nn.Linear(5, 2)).eval()
     slice_ = Slice.through(np.random.default_rng(1).normal(size=(3, 3)))
     network = restricted(model, slice_)
-    assert network.layer_sizes == (6,)
+    assert network.units.sizes == (6,)
     assert network.weight.shape == (2, 6)
 
 
 def test_activations_that_follow_each_other_are_layers_of_their_own():
     network = restricted(nn.Sequential(nn.Hardtanh(), nn.ReLU(), nn.ReLU6()), BOX)
-    assert network.layer_sizes == (2, 2, 2)
+    assert network.units.sizes == (2, 2, 2)
     assert [layer.n_breakpoints for layer in network.layers] == [2, 1, 2]
     for weight in (*(layer.weight for layer in network.layers), network.weight):
         np.testing.assert_array_equal(weight, np.eye(2))
