@@ -40,7 +40,7 @@ from splinecam.errors import InvariantError
 from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared, places_within
 from splinecam.resolve import Resolver
 
-EDGE_GRAIN = 16384
+EDGE_GRAIN = 65536
 """Least number of edges that is worth several threads."""
 
 USUAL = 2.0**16

@@ -205,7 +205,9 @@ class _Engine:
                 leading &= ~self._cut_first_batch(layer, leading)
                 values = _hinge_values(layer, self._mesh.vertices)
             following = layers[number + 1] if number + 1 < len(layers) else None
-            values = self._cut(number, values, pack_set(leading), label, following)
+            arguments = (number, values, pack_set(leading), label, following)
+            carried = self._cut_at_once(*arguments)
+            values = self._cut(*arguments) if carried is None else carried
             label += layer.n_hinges
             report(len(self._mesh.face_offsets) - 1)
         return self._finish(len(layers))
@@ -225,6 +227,34 @@ class _Engine:
         self._mesh, self._shared = refinement.mesh, refinement.shared
         return batch
 
+    def _cut_at_once(
+        self,
+        number: int,
+        values: np.ndarray,
+        chosen: np.ndarray,
+        label: int,
+        following: Layer | None,
+    ) -> np.ndarray | None:
+        """Do what `_cut` does in one compiled call; None if that is not for this layer."""
+        is_large = self._first_batch or values.size > SMALL_VALUES
+        if is_large or len(self._twins[number].followers) or len(self._shared.edges):
+            return None
+        layer = self._network.layers[number]
+        width = following.n_hinges if following else 0
+        known, kinks = np.empty((len(values), width)), np.empty((layer.n_hinges, width))
+        if following:
+            propagate(layer, following, values, known, self._device, self._workers)
+            kinks = layer.kink_columns(following.hinge_map[0])
+        done, mesh, carried = cut_layer(
+            *(self._mesh, values, self._bounds[number], chosen, label, self._rounding),
+            *(USUAL * self._rounding, SMALL_VALUES // max(16, width), known, kinks),
+        )
+        if not done or len(mesh.face_offsets) - 1 > self._max_regions:
+            return None
+        self._mesh = mesh
+        self._root_patterns.append(layer.count_exceeded(values[0] > 0))
+        return carried
+
     def _cut(
         self,
         number: int,
@@ -234,64 +264,23 @@ class _Engine:
         following: Layer | None,
     ) -> np.ndarray:
         """Cut by the chosen hinges of a layer; return the values of the following layer's."""
-        layer, twins = self._network.layers[number], self._twins[number]
-        kinks = np.empty((layer.n_hinges, 0))
-        if following is not None:
-            kinks = follow_kinks(layer.kink_columns(following.hinge_map[0]), twins)
-        carried = None
-        if self._is_small(values):
-            carried = self._cut_at_once(number, values, chosen, label, kinks)
-            signs = np.where(values[0] > 0, 1, -1)
-        if carried is None:
-            signs, carried = self._cut_by_steps(number, values, chosen, label, kinks)
-        self._shared = follow_labels(self._mesh, self._shared, label, layer, twins)
-        self._root_patterns.append(layer.count_exceeded(follow_signs(signs, twins) > 0))
-        return carried
-
-    def _is_small(self, values: np.ndarray) -> bool:
-        """Whether a layer is worth no threads, as far as can be told before it cuts."""
-        is_large = self._first_batch or values.size > SMALL_VALUES
-        return not (is_large or len(self._shared.edges))
-
-    def _cut_at_once(
-        self, number: int, values: np.ndarray, chosen: np.ndarray, label: int, kinks: np.ndarray
-    ) -> np.ndarray | None:
-        """Cut a small mesh in one call; None if that takes an exact decision or makes it large."""
-        known = np.empty((len(values), kinks.shape[1]))
-        self._propagate(number, values, known)
-        done, mesh, carried = cut_layer(
-            *(self._mesh, values, self._bounds[number], chosen, label, self._rounding),
-            *(USUAL * self._rounding, SMALL_VALUES // max(16, kinks.shape[1]), known, kinks),
-        )
-        if not done or len(mesh.face_offsets) - 1 > self._max_regions:
-            return None
-        self._mesh = mesh
-        return carried
-
-    def _cut_by_steps(
-        self, number: int, values: np.ndarray, chosen: np.ndarray, label: int, kinks: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Cut with threads and exact decisions; return the root's signs and the carried values."""
-        old = self._mesh
+        layer, old = self._network.layers[number], self._mesh
         cutter = self._cutter(number, values, chosen, label)
-        refinement = cutter.refine(with_chords=kinks.shape[1] > 0)
-        self._mesh, self._shared = refinement.mesh, refinement.shared
+        refinement = cutter.refine(with_chords=following is not None)
+        twins = self._twins[number]
+        self._mesh = refinement.mesh
+        self._shared = follow_labels(refinement.mesh, refinement.shared, label, layer, twins)
         signs = cutter.root_signs
         if number == 0 and self._first_batch:
             signs = np.where(*self._first_batch, signs)
-        carried = np.empty((len(self._mesh.vertices), kinks.shape[1]))
-        if kinks.shape[1]:
-            self._propagate(number, values, carried)
-            carry(old, refinement, values, kinks, carried, self._workers)
-        return signs, carried
-
-    def _propagate(self, number: int, values: np.ndarray, carried: np.ndarray) -> None:
-        layers = self._network.layers
-        if number + 1 < len(layers):
-            following = layers[number + 1]
-            propagate(
-                layers[number], following, values, carried, self._device, self._workers
-            )
+        self._root_patterns.append(layer.count_exceeded(follow_signs(signs, twins) > 0))
+        if following is None:
+            return np.empty((0, 0))
+        carried = np.empty((len(self._mesh.vertices), following.n_hinges))
+        propagate(layer, following, values, carried, self._device, self._workers)
+        kinks = follow_kinks(layer.kink_columns(following.hinge_map[0]), twins)
+        carry(old, refinement, values, kinks, carried, self._workers)
+        return carried
 
     def _cutter(self, number: int, values: np.ndarray, chosen: np.ndarray, label: int) -> Cutter:
         """Plan the cut of the mesh; refuse if it makes too many regions."""

@@ -137,6 +137,7 @@ def test_values_are_carried_to_all_vertices(width, activation, monkeypatch):
         seen.append((len(old.vertices), refinement.mesh.vertices, carried))
 
     monkeypatch.setattr(engine, "carry", carry)
+    monkeypatch.setattr(engine, "SMALL_VALUES", 0)
     families, activations = [gaussian] * 4, ["relu", activation, activation, "relu"]
     model = build(np.random.default_rng(width), DIAMOND, families, [6, width, 9, 3], activations)
     network = on(model, DIAMOND).network
