@@ -202,7 +202,7 @@ class _Engine:
             leading = np.ones(layer.n_hinges, bool)
             leading[self._twins[number].followers] = False
             if number == 0:
-                leading &= ~self._cut_first_batch(layer, leading)
+                leading ^= self._cut_first_batch(layer, leading)
                 values = _hinge_values(layer, self._mesh.vertices)
             following = layers[number + 1] if number + 1 < len(layers) else None
             arguments = (number, values, pack_set(leading), label, following)
