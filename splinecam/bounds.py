@@ -9,13 +9,16 @@ rounding of coefficients and of the sums and interpolations that make the values
 
 from __future__ import annotations
 
+from math import hypot, isfinite
+
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds
+from splinecam._kernels.bounds import SAFETY, bound_activations, bound_hinges
 from splinecam.errors import InvalidModelError
 from splinecam.planar import PlanarNetwork
-from splinecam.reduced import ReducedNetwork
-from splinecam.reduction import UNIT_ROUNDOFF, Ground
+
+UNIT_ROUNDOFF = 2.0**-53
 
 OPERATIONS = 16
 """Roundings, per term of a sum, that a value is given: products, sums and interpolations."""
@@ -23,57 +26,52 @@ OPERATIONS = 16
 LARGE = 512
 """Matrices with more rows and columns get a bound of their norm that is cheap but looser."""
 
-SAFETY = 1 + 1e-9
-"""Covers the rounding of the bounds themselves."""
-
 
 def coordinate_rounding(polygon: np.ndarray) -> float:
     """Error of computing one coordinate in a polygon (n, 2): roundings of its largest numbers."""
-    extent = np.linalg.norm(np.ptp(polygon, axis=0))
-    return float(16 * UNIT_ROUNDOFF * (extent + np.linalg.norm(np.abs(polygon).max(axis=0))))
+    low, high = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
+    extent = hypot(high[0] - low[0], high[1] - low[1])
+    return 16 * UNIT_ROUNDOFF * (extent + _farthest(low, high))
 
 
+def _farthest(low: list[float], high: list[float]) -> float:
+    """Greatest distance from the origin in a box."""
+    return hypot(*(max(-a, b) for a, b in zip(low, high, strict=True)))
+
+
+@np.errstate(over="ignore", invalid="ignore")
 def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
     """Bounds of each layer's hinges on a polygon (n, 2)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        bounds = _grown(network, polygon)
-    if not all(np.isfinite(b.reach).all() and np.isfinite(b.noise).all() for b in bounds):
-        raise InvalidModelError(
-            "the weights are so large that pre-activations on the slice may overflow float64"
-        )
-    return bounds
-
-
-def _grown(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
     bounds = []
     lipschitz, noise = 1.0, 0.0
-    size = _norm(np.abs(polygon).max(axis=0))
+    size = _farthest(polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist())
     for number, layer in enumerate(network.layers):
-        norms = np.sqrt(np.einsum("ij,ij->i", layer.weight, layer.weight)) * SAFETY
         rounding = UNIT_ROUNDOFF * OPERATIONS * (layer.weight.shape[1] + 8)
-        unit_noise = norms * (noise + rounding * size) + rounding * np.abs(layer.bias)
-        unit_noise += layer.weight_errors * (size + noise) + layer.bias_errors
-        hinge_noise = unit_noise[:, None] + rounding * np.abs(layer.breakpoints)
-        hinge_reach = np.repeat(norms * (lipschitz * SAFETY), layer.n_breakpoints)
-        bounds.append(Bounds(hinge_reach, hinge_noise.ravel() * SAFETY))
+        errors = (layer.weight_errors, layer.bias_errors)
+        hinges, unit_noise = bound_hinges(
+            *(layer.weight, layer.bias, layer.breakpoints, *errors),
+            *(rounding, lipschitz, noise, size),
+        )
+        if not isfinite(hinges.reach.sum() + hinges.noise.sum()):
+            raise InvalidModelError(
+                "the weights are so large that pre-activations on the slice may overflow float64"
+            )
+        bounds.append(hinges)
         if number + 1 == len(network.layers):
             break
-        slopes, anchors, breakpoints = (
-            np.abs(table) for table in (layer.slopes, layer.anchors, layer.breakpoints)
+        steepest, offset = bound_activations(
+            layer.bias, layer.breakpoints, layer.slopes, layer.anchors
         )
-        steepest = float(slopes.max())
         norm = (spectral_bound(layer.weight) + _norm(layer.weight_errors)) * SAFETY
-        # Activations where all pre-activations vanish: at most this each.
-        at_zero = float(anchors.max()) + steepest * float(breakpoints.max())
-        offset = steepest * _norm(layer.bias) + at_zero * layer.n_units**0.5
         lipschitz *= norm * steepest
-        noise = _norm(unit_noise) * steepest * SAFETY
+        noise = unit_noise * steepest * SAFETY
         size = (norm * size * steepest + offset) * SAFETY
     return bounds
 
 
-def _norm(vector: np.ndarray) -> float:
-    return float(np.sqrt(vector @ vector))
+def _norm(array: np.ndarray) -> float:
+    """Square root of the sum of squares."""
+    return float(np.vdot(array, array)) ** 0.5
 
 
 def spectral_bound(matrix: np.ndarray) -> float:
@@ -86,39 +84,11 @@ def spectral_bound(matrix: np.ndarray) -> float:
     if min(matrix.shape) > LARGE:
         magnitudes = np.abs(matrix)
         return float(np.sqrt(magnitudes.sum(axis=0).max() * magnitudes.sum(axis=1).max())) * SAFETY
-    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
-    scale = float(np.abs(gram).max(initial=0.0))
+    scale = _norm(matrix)
     if scale == 0:
         return 0.0
-    square = (gram / scale) @ (gram / scale)
-    second = float(np.abs(square).max())
-    fourth = (square / second) @ (square / second)
-    return float(np.linalg.norm(fourth)) ** 0.125 * second**0.25 * scale**0.5 * SAFETY
-
-
-def reduced_bounds(network: ReducedNetwork, ground: Ground) -> list[Bounds]:
-    """Bounds of each layer's hinges on the polygon that a network was reduced on.
-
-    An activation is as far from the true one as its pre-activation times the steepest slope of the
-    unit; errors of all activations that a row reads add up.
-    """
-    bounds = []
-    extent = np.abs(ground.corners).max(axis=0)
-    reach, noise = np.zeros(len(ground.largest)), np.zeros(len(ground.largest))
-    start = 0
-    for layer in network.layers:
-        stop = start + layer.n_units
-        weight = np.abs(layer.weight)
-        plane, old = weight[:, :2], weight[:, 2:]
-        sizes = plane @ extent + np.abs(layer.bias) + old @ ground.largest[:start]
-        rounding = UNIT_ROUNDOFF * OPERATIONS * (old.shape[1] + 8)
-        unit_noise = old @ noise[:start] + layer.bias_errors + rounding * sizes
-        unit_reach = np.hypot(plane[:, 0], plane[:, 1]) + old @ reach[:start]
-        hinge_noise = unit_noise[:, None] + rounding * np.abs(layer.breakpoints)
-        hinge_reach = np.repeat(unit_reach, layer.n_breakpoints)
-        bounds.append(Bounds(hinge_reach * SAFETY, hinge_noise.ravel() * SAFETY))
-        steepest = np.abs(layer.slopes).max(axis=1)
-        reach[start:stop] = unit_reach * steepest * SAFETY
-        noise[start:stop] = unit_noise * steepest * SAFETY
-        start = stop
-    return bounds
+    scaled = matrix * (1 / scale)
+    # Its eigenvalues sum up to 1: no power that matters underflows.
+    gram = scaled @ scaled.T if len(scaled) <= scaled.shape[1] else scaled.T @ scaled
+    square = gram @ gram
+    return _norm(square @ square) ** 0.125 * scale * SAFETY

@@ -41,7 +41,7 @@ from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared, places_w
 from splinecam.resolve import Resolver
 from splinecam.twins import Twins
 
-EDGE_GRAIN = 16384
+EDGE_GRAIN = 65536
 """Least number of edges that is worth several threads."""
 
 USUAL = 2.0**16

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from splinecam._workers import Workers
-from splinecam.bounds import coordinate_rounding, network_bounds, reduced_bounds
+from splinecam.bounds import coordinate_rounding, network_bounds
 from splinecam.convert import convert
 from splinecam.cutting import Cutter
 from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
@@ -24,6 +24,7 @@ from splinecam.mesh import check_mesh
 from splinecam.partition import Partition
 from splinecam.patches import Patch
 from splinecam.program import Program
+from splinecam.reduction import reduced_bounds
 from splinecam.restrict import is_chain, restrict
 from splinecam.root import reduce_program
 from splinecam.slices import Slice

@@ -17,10 +17,10 @@ from splinecam._kernels.loops import count_unsound
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 
-FACE_GRAIN = 8192
+FACE_GRAIN = 32768
 """Least number of half-edges of faces that is worth several threads."""
 
-VALUE_GRAIN = 2**19
+VALUE_GRAIN = 2**20
 """Least number of values, at vertices, that is worth several threads."""
 
 

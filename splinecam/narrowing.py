@@ -12,7 +12,8 @@ import numpy as np
 
 from splinecam.planar import Floats
 from splinecam.reduced import ReducedLayer, ReducedNetwork
-from splinecam.reduction import UNIT_ROUNDOFF, Ground, Reach, judge
+from splinecam.bounds import UNIT_ROUNDOFF
+from splinecam.reduction import Ground, Reach, judge
 from splinecam.tournaments import Tournament
 
 

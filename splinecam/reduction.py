@@ -19,9 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinecam.planar import Floats, Layer
-
-UNIT_ROUNDOFF = 2.0**-53
+from splinecam._kernels.arrays import Bounds
+from splinecam._types import Floats
+from splinecam.bounds import OPERATIONS, SAFETY, UNIT_ROUNDOFF
+from splinecam.planar import Layer
+from splinecam.reduced import ReducedNetwork
 
 
 class Reach(NamedTuple):
@@ -102,3 +104,31 @@ def _function_values(layer: Layer, places: Floats) -> Floats:
     for j in range(layer.n_breakpoints):
         values += kinks[:, j : j + 1] * np.maximum(places - layer.breakpoints[:, j : j + 1], 0.0)
     return values
+
+
+def reduced_bounds(network: ReducedNetwork, ground: Ground) -> list[Bounds]:
+    """Bounds of each layer's hinges on the polygon that a network was reduced on.
+
+    An activation is as far from the true one as its pre-activation times the steepest slope of the
+    unit; errors of all activations that a row reads add up.
+    """
+    bounds = []
+    extent = np.abs(ground.corners).max(axis=0)
+    reach, noise = np.zeros(len(ground.largest)), np.zeros(len(ground.largest))
+    start = 0
+    for layer in network.layers:
+        stop = start + layer.n_units
+        weight = np.abs(layer.weight)
+        plane, old = weight[:, :2], weight[:, 2:]
+        sizes = plane @ extent + np.abs(layer.bias) + old @ ground.largest[:start]
+        rounding = UNIT_ROUNDOFF * OPERATIONS * (old.shape[1] + 8)
+        unit_noise = old @ noise[:start] + layer.bias_errors + rounding * sizes
+        unit_reach = np.hypot(plane[:, 0], plane[:, 1]) + old @ reach[:start]
+        hinge_noise = unit_noise[:, None] + rounding * np.abs(layer.breakpoints)
+        hinge_reach = np.repeat(unit_reach, layer.n_breakpoints)
+        bounds.append(Bounds(hinge_reach * SAFETY, hinge_noise.ravel() * SAFETY))
+        steepest = np.abs(layer.slopes).max(axis=1)
+        reach[start:stop] = unit_reach * steepest * SAFETY
+        noise[start:stop] = unit_noise * steepest * SAFETY
+        start = stop
+    return bounds

@@ -135,15 +135,17 @@ def _rounding(
 def _offset(step: Affine) -> np.ndarray:
     if step.offset is None:
         return np.zeros(prod(step.shape))
-    return step.offset.expand(step.shape).reshape(-1).numpy()
+    offset = step.offset if step.offset.shape == step.shape else step.offset.expand(step.shape)
+    return offset.numpy().reshape(-1)
 
 
 def activation_layer(step: PiecewiseLinear) -> Layer:
     """The functions of a step's units, without an affine map before them."""
 
     def table(tensor: Tensor) -> np.ndarray:
-        is_shared = tensor[0].numel() == 1
-        return (tensor.reshape(len(tensor), 1) if is_shared else step.per_unit(tensor)).numpy().T
+        array = tensor.numpy()
+        is_shared = array.size == len(array)
+        return (array.reshape(-1, 1) if is_shared else step.per_unit(tensor).numpy()).T
 
     return Layer(
         name=step.name,

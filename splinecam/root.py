@@ -19,7 +19,8 @@ from splinecam.errors import InvalidSliceError
 from splinecam.planar import Floats, Layer
 from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
 from splinecam.reduced import ReducedLayer, ReducedNetwork
-from splinecam.reduction import UNIT_ROUNDOFF, Ground, Reach, judge
+from splinecam.bounds import UNIT_ROUNDOFF
+from splinecam.reduction import Ground, Reach, judge
 from splinecam.restrict import activation_layer
 from splinecam.slices import Slice
 from splinecam.tournaments import Round, Tournament

@@ -82,23 +82,25 @@ def find_twins(program: Program) -> list[Twins]:
     product with vectors.
     """
     found = []
-    for step in program.piecewise_steps:
-        source = step.inputs[0]
-        before = program.steps[source - 1] if source else None
-        found.append(_twins_of(before, step) if isinstance(before, Affine) else NO_TWINS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for step in program.piecewise_steps:
+            source = step.inputs[0]
+            before = program.steps[source - 1] if source else None
+            found.append(_twins_of(before, step) if isinstance(before, Affine) else NO_TWINS)
     return found
 
 
 def _twins_of(before: Affine, step: PiecewiseLinear) -> Twins:
     if not isinstance(before.linear, MatMul) or len(step.shape) != 1:
         return NO_TWINS
-    if len(step.breakpoints) != 1 or bool(step.breakpoints.any()):
+    breakpoints = step.breakpoints.numpy()
+    if len(breakpoints) != 1 or breakpoints.any():
         return NO_TWINS
     weight = before.linear.weight.numpy()
-    bias = np.zeros(len(weight))
-    if before.offset is not None:
-        bias = before.offset.expand(step.shape).numpy()
-    rows = np.column_stack([weight, bias])
+    bias = np.zeros(1) if before.offset is None else before.offset.numpy()
+    rows = np.empty((len(weight), weight.shape[1] + 1))
+    rows[:, :-1] = weight
+    rows[:, -1] = bias
     return _proportional(rows)
 
 
@@ -106,10 +108,10 @@ def _proportional(rows: np.ndarray) -> Twins:
     """Classes of rows (D, n) that are exact multiples of each other and not zero."""
     # The ratio of two projections is the same for proportional rows, and hardly for others.
     first, second = (rows @ _directions(rows.shape[1])).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        prints = np.arctan(first / second)
-    order = np.argsort(prints, kind="stable")
-    near = np.diff(prints[order]) <= CLOSE
+    prints = np.arctan(first / second)
+    order = prints.argsort(kind="stable")
+    ascending = prints[order]
+    near = ascending[1:] - ascending[:-1] <= CLOSE
     if not near.any():
         return NO_TWINS
     leaders: dict[int, int] = {}

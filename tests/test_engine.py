@@ -311,6 +311,7 @@ def many_blocks(monkeypatch):
     for module in (cutting, mesh):
         for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN"):
             monkeypatch.setattr(module, grain, 1, raising=False)
+    monkeypatch.setattr("splinecam.subdivision.SMALL_VALUES", 0)
 
 
 @pytest.fixture
@@ -323,7 +324,7 @@ SERIAL = {
     for name in ("generic_mixed", "generic_shallow", "generic_deep")
     for seed in range(4)
 }
-"""Small enough to be done serially; computed before any test changes what is small."""
+"""Small enough for one call a layer; computed before any test changes what is small."""
 
 
 @pytest.mark.usefixtures("many_blocks", "four_processors")
@@ -574,6 +575,7 @@ def test_refuses_what_is_no_slice():
 
 
 def test_refuses_more_memory_than_is_free(monkeypatch):
+    monkeypatch.setattr("splinecam.subdivision.SMALL_VALUES", 0)
     monkeypatch.setattr("splinecam.engine.NEGLIGIBLE", 0)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
     with pytest.raises(InsufficientMemoryError, match="GiB of memory") as caught:

@@ -67,11 +67,9 @@ def _carry_along_edges(start, stop, edges, cuts, targets, values, kinks, carried
         for i in range(n):
             advance = cuts.params[first + i] - reached
             reached = cuts.params[first + i]
-            _advance(advance, slope, value)
-            _bend(slopes[i], cuts.codes[first + i] >> 1, kinks, slope)
             v = n_old + (targets[first + i] if targets.shape[0] else first + i)
-            for d in range(value.shape[0]):
-                carried[v, d] = value[d]
+            _advance(advance, slopes[i], cuts.codes[first + i] >> 1, kinks, value, slope)
+            _write(value, v, carried)
 
 
 @njit(**JIT)
@@ -116,11 +114,9 @@ def _carry_along_chords(start, stop, edges, cuts, chords, values, kinks, carried
         for m in range(first, last + 1):
             advance = chords.params[m] - reached
             reached = chords.params[m]
-            _advance(advance, slope, value)
-            _bend(slopes[m - first], chords.hinges[m], kinks, slope)
+            _advance(advance, slopes[m - first], chords.hinges[m], kinks, value, slope)
             if chords.vertices[m] >= 0:
-                for d in range(value.shape[0]):
-                    carried[chords.vertices[m], d] = value[d]
+                _write(value, chords.vertices[m], carried)
 
 
 @njit(**JIT)
@@ -155,6 +151,14 @@ def _bend(weight, hinge, kinks, slope):
 
 
 @njit(**INLINED)
-def _advance(step, slope, value):
+def _advance(step, weight, hinge, kinks, value, slope):
+    """Go on to a crossing, and bend there."""
     for d in range(slope.shape[0]):
         value[d] += step * slope[d]
+        slope[d] += weight * kinks[hinge, d]
+
+
+@njit(**INLINED)
+def _write(value, vertex, carried):
+    for d in range(value.shape[0]):
+        carried[vertex, d] = value[d]

@@ -9,7 +9,7 @@ from splinecam._kernels.arrays import BORROWING, INLINED
 from splinecam._kernels.words import BITS, popcount, trailing_zeros
 
 GAP_RATIO = 3
-"""Of successive gaps in sorting: 1, 4, 13, ... (Knuth, The Art of Computer Programming 3, §5.2.1)."""
+"""Of successive gaps in sorting: 1, 4, 13, … (Knuth, The Art of Computer Programming 3, §5.2.1)."""
 
 BAD = 2.0**30
 """A vertex whose radius is more roundings than this is left to exact arithmetic."""

@@ -61,9 +61,7 @@ def cut_layer(
     count_cuts(start, n_edges, mesh.edges, signs, zeros, chosen, cut_counts)
     cuts = empty_cuts(cut_counts)
     unsure = np.zeros(n_edges, np.bool_)
-    find_cuts(
-        *(start, n_edges, mesh, signs, zeros, values, bounds, chosen, rounding, cuts, unsure)
-    )
+    find_cuts(*(start, n_edges, mesh, signs, zeros, values, bounds, chosen, rounding, cuts, unsure))
     special = np.zeros(n_faces, np.bool_)
     face_counts = zero_counts(n_faces)
     count_faces(start, n_faces, mesh, cuts, n_hinges, special, face_counts)

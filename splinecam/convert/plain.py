@@ -45,11 +45,14 @@ def read_plain(model: nn.Module, input_shape: tuple[int, ...]) -> list[Step] | N
 
 
 def _read_linear(module: nn.Linear, name: str, value: int, shape: tuple[int, ...]) -> Affine | None:
-    weight = _read(module.weight)
-    bias = None if module.bias is None else _read(module.bias)
+    parameters = module._parameters  # read much quicker than attributes of a module
+    if not {"weight", "bias"} <= parameters.keys():
+        return None
+    weight = _read(parameters["weight"])
+    bias = None if parameters["bias"] is None else _read(parameters["bias"])
     if weight is None or weight.ndim != 2 or weight.shape[1] != shape[-1]:
         return None
-    if bias is None and module.bias is not None:
+    if bias is None and parameters["bias"] is not None:
         return None
     return Affine(name, (value,), (*shape[:-1], len(weight)), MatMul(weight), bias)
 
