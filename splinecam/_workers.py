@@ -26,11 +26,13 @@ class Workers:
     executor : concurrent.futures.Executor or None
         Runs the helpers; it must run them in this process. None: a pool of its own that, with the
         calling thread, takes each processor that this process may use.
+    n_helpers : int, optional
+        How many threads help. Default: one for each processor but the caller's.
     """
 
-    def __init__(self, executor: Executor | None = None):
+    def __init__(self, executor: Executor | None = None, n_helpers: int | None = None):
         self._executor = executor
-        self._n_helpers = _n_processors() - 1
+        self._n_helpers = _n_processors() - 1 if n_helpers is None else n_helpers
         self._blas_is_limited = False
         self._stack = ExitStack()
 

@@ -138,9 +138,7 @@ def _require(fine: np.ndarray, ends: np.ndarray, fault: str, *numbers: np.ndarra
         k = int(np.argmin(fine))
         a, b = ends[k].tolist()
         numbers_there = (array[k] for array in numbers)
-        raise InvariantError(
-            f"the seam between corners {a} and {b} {fault.format(*numbers_there)}"
-        )
+        raise InvariantError(f"the seam between corners {a} and {b} {fault.format(*numbers_there)}")
 
 
 def find_flips(facing: Facing, pieces: np.ndarray, codes: np.ndarray) -> Flips:
@@ -167,9 +165,7 @@ def find_flips(facing: Facing, pieces: np.ndarray, codes: np.ndarray) -> Flips:
     hinges, missing = codes[on_seam] >> 1, codes[on_seam] & 1
     order = np.lexsort([tiles, hinges, indices])
     indices, hinges, missing = indices[order], hinges[order], missing[order]
-    heads = np.flatnonzero(
-        (np.diff(indices, prepend=-1) != 0) | (np.diff(hinges, prepend=-1) != 0)
-    )
+    heads = np.flatnonzero((np.diff(indices, prepend=-1) != 0) | (np.diff(hinges, prepend=-1) != 0))
     single = np.diff(heads, append=len(hinges)) != 2
     if single.any():
         hinge = hinges[heads[np.argmax(single)]]

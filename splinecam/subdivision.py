@@ -241,9 +241,7 @@ class Subdivision:
 
     def _resolver(self, number: int) -> Resolver:
         """Exact decisions in one layer, on the mesh as it is."""
-        lines = HingeLines(
-            self._context.exact(), self._patch.sides, self._network, self._labels
-        )
+        lines = HingeLines(self._context.exact(), self._patch.sides, self._network, self._labels)
         flips = find_flips(
             self._labels.units, self._labels.n_nodes, self._mesh.edge_labels, self._shared
         )
@@ -263,7 +261,13 @@ class Subdivision:
         assert isinstance(self._network, ReducedNetwork)
         tournament = self._network.tournaments[step]
         settled = settle(
-            self._mesh, self._shared, self._root, tournament, self._labels, step, len(self._patch.points)
+            self._mesh,
+            self._shared,
+            self._root,
+            tournament,
+            self._labels,
+            step,
+            len(self._patch.points),
         )
         self._mesh, self._shared = settled.mesh, settled.shared
         kept = np.flatnonzero(settled.vertices >= 0)

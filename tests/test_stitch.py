@@ -14,7 +14,11 @@ BOXES = [SQUARE, UNIT_SQUARE, RECTANGLE]
 
 
 def is_box(polygon):
-    return len(polygon) == 4 and (polygon[:, 0] == polygon[[3, 2, 1, 0], 0]).all() and (polygon[0, 1] == polygon[1,1])
+    return (
+        len(polygon) == 4
+        and (polygon[:, 0] == polygon[[3, 2, 1, 0], 0]).all()
+        and (polygon[0, 1] == polygon[1, 1])
+    )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -26,7 +30,11 @@ def test_tiles(name):
             tiles = quadtree(polygon, np.random.default_rng(seed), depth=2)
         else:
             tiles = fan(polygon)
-        if len(tiles) == 1: continue
+        if len(tiles) == 1:
+            continue
         n += 1
-        if n == 4: break
-        assert_same(stitch(tiled(model, tiles)), mesh_of(on(model, polygon)), 1e-12 * extent(polygon))
+        if n == 4:
+            break
+        assert_same(
+            stitch(tiled(model, tiles)), mesh_of(on(model, polygon)), 1e-12 * extent(polygon)
+        )
