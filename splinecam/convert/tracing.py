@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
-from splinecam.convert.calls import Call, Handler
+from splinecam.convert.calls import Call, Handler, UnfollowableError
 from splinecam.convert.reasons import why_unknown, why_unreadable
 from splinecam.convert.replica import Replica
 from splinecam.convert.reshaping import REARRANGING
@@ -144,7 +144,7 @@ class Recorder:
         if standing.refusal is not None and standing.head is None:
             raise standing.refusal
         if output.is_stale:
-            raise UnsupportedLayerError(f"{site}: {_STALE}")
+            raise UnfollowableError(f"{site}: {_STALE}")
         if standing.value == self._start:
             raise InvalidModelError(f"{site} is empty: its output is its input")
         if recording.n_batch_dims:
@@ -198,7 +198,7 @@ class Recorder:
         try:
             result = call.result
         except FAILURES as error:
-            raise call.refusal(why_unreadable(call.operation)) from error
+            raise call.unfollowable(why_unreadable(call.operation)) from error
         if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             return result
         refusal = _inherited(call).refusal or call.refusal(why_unknown(call.operation))
@@ -219,7 +219,7 @@ def _inherited(call: Call) -> Standing:
         if traced.standing.refusal is not None:
             return traced.standing
         if traced.is_stale:
-            return Standing(call.value, call.refusal(_STALE))
+            return Standing(call.value, call.unfollowable(_STALE))
     return Standing(call.value)
 
 
