@@ -301,6 +301,7 @@ class _Engine:
     def _exact(self) -> tuple[ExactNetwork, list[Row]]:
         """The network and the slice's sides without rounding."""
         corners = [point_at(*corner) for corner in self._slice.polygon.tolist()]
+        self._points.update(enumerate(corners))  # two sides may lie on one line
         sides = [line_through(p, q) for p, q in pairwise([*corners, corners[0]])]
         return ExactNetwork(self._program, self._slice), sides
 
