@@ -9,7 +9,7 @@ import numpy as np
 
 from splinecam._kernels.arrays import Mesh
 from splinecam.dissolve import dissolve_pairs
-from splinecam.errors import InvariantError
+from splinecam.errors import InvalidArgumentError, InvariantError
 from splinecam.mesh import Shared, places_within
 from splinecam.seams import (
     Facing,
@@ -22,6 +22,9 @@ from splinecam.seams import (
     match_pieces,
     piece_numbers,
 )
+
+MAX_EDGES = 2**30
+"""What 32-bit numbers of half-edges allow."""
 
 
 class _Sheet(NamedTuple):
@@ -62,6 +65,8 @@ def stitch(tiles: Iterable[TileMesh]) -> tuple[Mesh, Shared]:
     ------
     InvariantError
         If the tiles do not fit each other.
+    InvalidArgumentError
+        If they have more edges than 32-bit numbers of half-edges allow.
 
     Examples
     --------
@@ -95,6 +100,9 @@ def _lay_out(tiles: Iterable[TileMesh]) -> _Sheet:
     if not columns:
         raise InvariantError("there are no tiles")
     vertices, edges, faces, labels, radii, widths, offsets, halfedges, *shared = columns[:-2]
+    n_edges = sum(map(len, edges))
+    if n_edges > MAX_EDGES:
+        raise InvalidArgumentError(f"tiles has {n_edges:,} edges; accepted: up to {MAX_EDGES:,}")
     counts = np.array([len(part) for part in columns[-1]])
     starts, numbers = np.concatenate(columns[-2]), np.concatenate(columns[-1])
     stops = following(starts, counts)

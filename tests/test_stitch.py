@@ -12,7 +12,7 @@ from torch import nn
 from comparison import assert_agrees_with_model, default_mlp, on
 from families import FAMILIES, HEXAGON, RECTANGLE, SQUARE, UNIT_SQUARE, example, linear, tent_map
 from meshes import assert_same, extent, mesh_of
-from splinecam import InvariantError, Partition
+from splinecam import InvalidArgumentError, InvariantError, Partition
 from splinecam.counting import count_regions, count_tile
 from splinecam.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
 from splinecam.numbering import renumber
@@ -154,10 +154,12 @@ def test_hinge_that_flips_across_a_seam_makes_an_edge():
     """Its first hinge is positive on its left; hinges without a change leave no trace."""
     left, right = share(1, 2 * 5, 2 * 7 + 1, 2 * 8), share(3, 2 * 5, 2 * 7, 2 * 8 + 1)
     tiles = halves(left, right)
+    tiles[0].mesh.widths[1] = 1e-15
     mesh, shared = stitch(tiles)
     assert count_regions(map(count_tile, tiles)) == 2
     (edge,) = np.flatnonzero(mesh.edge_faces[:, 1] >= 0)
     assert mesh.edge_labels[edge] == 7
+    assert mesh.widths[edge] == 1e-15
     assert mesh.vertices[mesh.edges[edge]].tolist() == [[1, 1], [1, 0]]
     assert [array.tolist() for array in shared] == [[edge], [2 * 8 + 1]]
     assert len(mesh.face_halfedges) == 8
@@ -211,6 +213,13 @@ def assert_refused(tiles: list[TileMesh], message: str) -> None:
 
 def test_no_tiles_are_refused():
     assert_refused([], "there are no tiles")
+
+
+def test_more_edges_than_numbers_are_refused():
+    left, right = halves()
+    mesh = right.mesh._replace(edges=np.broadcast_to(np.int32(0), (2**30, 2)))
+    with pytest.raises(InvalidArgumentError, match="tiles has 1,073,741,828 edges; accepted: up"):
+        stitch([left, right._replace(mesh=mesh)])
 
 
 def test_breaks_on_one_side_only_are_refused():
