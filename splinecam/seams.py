@@ -10,7 +10,6 @@ have the same breaks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ class TileMesh(NamedTuple):
     """Of its edges. Outer edges on seams have all hinges that vanish along them: ``2 h`` where
     hinge h is positive inside the tile, ``2 h + 1`` elsewhere."""
     corners: np.ndarray
-    """(n,) int64: numbers of the corners, the same in all tiles."""
+    """(n,) int64, not negative: numbers of the corners, the same in all tiles."""
     sides: np.ndarray
     """(n,) int64: the slice's side on which each side lies, or -1 for a seam."""
 
@@ -84,13 +83,22 @@ def find_pieces(
     numbers = places_within(counts)
     offsets = np.empty(len(starts) + 1, np.int64)
     pieces = np.empty(np.count_nonzero(mesh.edge_faces[:, 1] < 0), np.int64)
-    reached = follow_sides(mesh, starts, following(starts, counts), -1 - numbers, offsets, pieces)
+    stops = following(starts, counts)
+    reached = follow_sides(mesh, starts, stops, -1 - numbers, offsets, pieces)
     if reached < len(starts):
         tile = np.searchsorted(np.cumsum(counts), reached, side="right")
         raise InvariantError(
             f"side {numbers[reached]} of tile {tile} is not a chain of edges with its label"
         )
+    if offsets[-1] < len(pieces):
+        raise InvariantError(f"{len(pieces) - offsets[-1]} outer edges are on no side of a tile")
     return offsets, pieces
+
+
+def piece_numbers(pieces: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Look up which pieces outer edges are."""
+    order = np.argsort(pieces)
+    return order[np.searchsorted(pieces, edges, sorter=order)]
 
 
 def following(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -199,8 +207,8 @@ def find_corners(starts: np.ndarray, stops: np.ndarray, sides: np.ndarray) -> np
         corner = starts[np.argmin(closed)]
         raise InvariantError(f"no side of the slice ends at corner {corner}, where one begins")
     turns = numbers[at] != numbers
-    n = int(numbers[-1]) + 1
-    whole = np.array_equal(numbers[turns], np.arange(n))
-    if not (whole and np.array_equal(numbers[at[turns]], np.arange(-1, n - 1) % n)):
+    n = np.count_nonzero(turns)
+    is_whole = n >= 3 and np.array_equal(numbers[turns], np.arange(n))
+    if not (is_whole and np.array_equal(numbers[at[turns]], np.arange(-1, n - 1) % n)):
         raise InvariantError("the tiles' sides on the slice's boundary are not those of a polygon")
     return starts[turns]

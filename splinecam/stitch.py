@@ -9,7 +9,7 @@ import numpy as np
 
 from splinecam._kernels.arrays import Mesh
 from splinecam.dissolve import dissolve_pairs
-from splinecam.errors import InvariantError
+from splinecam.errors import InvalidArgumentError, InvariantError
 from splinecam.mesh import Shared, places_within
 from splinecam.seams import (
     Facing,
@@ -20,7 +20,11 @@ from splinecam.seams import (
     find_pieces,
     following,
     match_pieces,
+    piece_numbers,
 )
+
+MAX_EDGES = 2**30
+"""What 32-bit numbers of half-edges allow."""
 
 
 class _Sheet(NamedTuple):
@@ -61,6 +65,21 @@ def stitch(tiles: Iterable[TileMesh]) -> tuple[Mesh, Shared]:
     ------
     InvariantError
         If the tiles do not fit each other.
+    InvalidArgumentError
+        If they have more edges than 32-bit numbers of half-edges allow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from splinecam.mesh import NOTHING_SHARED, polygon_mesh
+    >>> def tile(polygon, corners, sides):
+    ...     mesh = polygon_mesh(np.array(polygon))
+    ...     return TileMesh(mesh, NOTHING_SHARED, np.array(corners), np.array(sides))
+    >>> lower = tile([(0, 0), (1, 0), (1, 1)], [0, 1, 2], [0, 1, -1])
+    >>> upper = tile([(0, 0), (1, 1), (0, 1)], [0, 2, 3], [-1, 2, 3])
+    >>> mesh, shared = stitch([upper, lower])
+    >>> mesh.vertices.tolist(), mesh.face_halfedges.tolist()
+    ([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], [0, 2, 4, 6])
     """
     sheet = _lay_out(tiles)
     facing = match_pieces(sheet.sides)
@@ -81,6 +100,9 @@ def _lay_out(tiles: Iterable[TileMesh]) -> _Sheet:
     if not columns:
         raise InvariantError("there are no tiles")
     vertices, edges, faces, labels, radii, widths, offsets, halfedges, *shared = columns[:-2]
+    n_edges = sum(map(len, edges))
+    if n_edges > MAX_EDGES:
+        raise InvalidArgumentError(f"tiles has {n_edges:,} edges; accepted: up to {MAX_EDGES:,}")
     counts = np.array([len(part) for part in columns[-1]])
     starts, numbers = np.concatenate(columns[-2]), np.concatenate(columns[-1])
     stops = following(starts, counts)
@@ -153,9 +175,7 @@ def _keep_flips(sheet: _Sheet, facing: Facing) -> tuple[Shared, np.ndarray, np.n
     mesh, pieces, (edges, codes) = sheet.mesh, sheet.pieces, sheet.shared
     is_real = np.zeros(len(facing.first), bool)
     outer = mesh.edge_faces[edges, 1] < 0
-    order = np.argsort(pieces)
-    at = order[np.searchsorted(pieces, edges[outer], sorter=order)]
-    flips = find_flips(facing, at, codes[outer])
+    flips = find_flips(facing, piece_numbers(pieces, edges[outer]), codes[outer])
     heads = np.diff(flips.indices, prepend=-1) != 0
     chosen = flips.indices[heads]
     is_real[chosen] = True

@@ -192,6 +192,9 @@ for module in (edges, special, traversal):  # intrinsics have no Python
 
 from comparison import ARRAYS, assert_exact, on
 from families import FAMILIES, GENERIC, example
+from splinecam.numbering import renumber
+from splinecam.stitch import stitch
+from tiles import cut, tiled
 import numpy as np
 
 model, polygon = example("generic_mixed", 1)
@@ -202,6 +205,9 @@ for name in FAMILIES:
     if name not in GENERIC:
         for seed in range(2):  # numpy raises IndexError where compiled code would not look
             on(*example(name, seed))
+for name in ("integer", "tent"):
+    model, polygon = example(name, 0)
+    renumber(*stitch(tiled(model, cut(polygon, np.random.default_rng(0)))))
 """
 
 

@@ -1,40 +1,300 @@
-"""Tiles put together against the slice in one piece."""
+"""Tiles put together, or counted, against the slice in one piece."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
-from comparison import default_mlp, on
-from families import FAMILIES, HEXAGON, RECTANGLE, SQUARE, UNIT_SQUARE, example, tent_map
+from comparison import assert_agrees_with_model, default_mlp, on
+from families import FAMILIES, HEXAGON, RECTANGLE, SQUARE, UNIT_SQUARE, example, linear, tent_map
 from meshes import assert_same, extent, mesh_of
-from splinecam import InvariantError
+from splinecam import InvalidArgumentError, InvariantError, Partition
+from splinecam.counting import count_regions, count_tile
+from splinecam.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
+from splinecam.numbering import renumber
+from splinecam.seams import Sides, TileMesh, find_corners, match_pieces
 from splinecam.stitch import stitch
-from tiles import fan, quadtree, tiled
+from strategies import networks
+from tiles import cut, fan, quadtree, tiled
 
-BOXES = [SQUARE, UNIT_SQUARE, RECTANGLE]
+BOX = np.array([[0.0, 0], [2, 0], [2, 1], [0, 1]])
 
 
-def is_box(polygon):
-    return (
-        len(polygon) == 4
-        and (polygon[:, 0] == polygon[[3, 2, 1, 0], 0]).all()
-        and (polygon[0, 1] == polygon[1, 1])
-    )
+def assert_whole(tiles: list[TileMesh], p: Partition) -> None:
+    """Assert that tiles make up a partition."""
+    assert_same(stitch(tiles), mesh_of(p), 1e-12 * extent(p.slice.polygon))
+    assert count_regions(map(count_tile, tiles)) == p.n_regions
+
+
+def n_seam_hinges(tiles: list[TileMesh]) -> int:
+    return sum(np.sum(tile.mesh.edge_labels[tile.shared.edges] < 0) for tile in tiles)
+
+
+# --- partitions -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_tiles(name):
-    n = 0
-    for seed in range(40):
+def test_tiles_make_up_the_partition(name):
+    for seed in range(4):
         model, polygon = example(name, seed)
-        if is_box(polygon):
-            tiles = quadtree(polygon, np.random.default_rng(seed), depth=2)
-        else:
-            tiles = fan(polygon)
-        if len(tiles) == 1:
-            continue
-        n += 1
-        if n == 4:
-            break
-        assert_same(
-            stitch(tiled(model, tiles)), mesh_of(on(model, polygon)), 1e-12 * extent(polygon)
-        )
+        tiles = tiled(model, cut(polygon, np.random.default_rng(seed)))
+        assert_whole(tiles, on(model, polygon))
+
+
+@pytest.mark.parametrize("polygon", [SQUARE, UNIT_SQUARE, RECTANGLE])
+@given(st.data())
+@settings(deadline=None, max_examples=6)
+def test_quadtrees_make_up_the_partition(polygon, data):
+    model = data.draw(networks(polygon))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    depth, share = data.draw(st.integers(1, 4)), data.draw(st.floats(0.3, 0.8))
+    tiles = quadtree(polygon, rng, depth=depth, share=share)
+    assert_whole(tiled(model, tiles), on(model, polygon))
+
+
+def test_many_regions():
+    model = default_mlp(2, 40, 40, 40, 1)
+    tiles = quadtree(SQUARE, np.random.default_rng(0), depth=3)
+    assert len(tiles) > 15
+    assert_whole(tiled(model, tiles), on(model, SQUARE))
+
+
+def test_result_is_a_partition():
+    model = default_mlp(2, 20, 20, 3)
+    p = on(model, HEXAGON)
+    mesh, shared = renumber(*stitch(tiled(model, fan(HEXAGON))))
+    stitched = replace(
+        p,
+        vertices=mesh.vertices,
+        edges=mesh.edges,
+        edge_regions=mesh.edge_faces,
+        edge_hinges=np.maximum(mesh.edge_labels, -1),
+        shared_edges=shared.edges,
+        shared_hinges=shared.codes,
+        region_offsets=mesh.face_offsets,
+        region_halfedges=mesh.face_halfedges,
+    )
+    assert_agrees_with_model(stitched, model)
+
+
+def test_order_of_tiles_does_not_matter():
+    model = default_mlp(2, 20, 20, 3)
+    tiles = tiled(model, quadtree(SQUARE, np.random.default_rng(3), depth=2))
+    expected = stitch(tiles)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(tiles))
+        assert_same(stitch(tiles[k] for k in order), expected, 1e-14)
+
+
+def test_one_tile_is_the_whole():
+    model = default_mlp(2, 20, 3)
+    p = on(model, HEXAGON)
+    mesh, shared = mesh_of(p)
+    tile = TileMesh(mesh, shared, np.arange(6) + 10, np.arange(6))
+    assert_whole([tile], p)
+    # The first corner of a tile need not be the slice's.
+    turned = tile._replace(sides=(np.arange(6) + 2) % 6)
+    whole, _ = stitch([turned])
+    np.testing.assert_array_equal(whole.vertices[:6], np.roll(HEXAGON, 2, axis=0))
+
+
+def test_tiles_are_left_alone():
+    model, polygon = tent_map(2), UNIT_SQUARE
+    tiles = tiled(model, quadtree(polygon, np.random.default_rng(0), depth=2))
+    before = [[array.copy() for array in (*tile.mesh, *tile.shared)] for tile in tiles]
+    stitch(tiles)
+    for tile, arrays in zip(tiles, before, strict=True):
+        for array, copy in zip((*tile.mesh, *tile.shared), arrays, strict=True):
+            np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("n_folds", [1, 2, 3])
+def test_seams_on_hinges_stay(n_folds):
+    """Seams of the tent map's quadtree lie on its edges."""
+    model = tent_map(n_folds)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        tiles = tiled(model, quadtree(UNIT_SQUARE, rng, depth=3, share=0.9))
+        assert n_seam_hinges(tiles) > 0
+        assert_whole(tiles, on(model, UNIT_SQUARE))
+
+
+# --- by hand --------------------------------------------------------------------------------
+
+
+def halves(left: Shared = NOTHING_SHARED, right: Shared = NOTHING_SHARED) -> list[TileMesh]:
+    """Two squares that make up the box; the seam is side 1 of the left and side 3 of the right."""
+    square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    meshes = polygon_mesh(square), polygon_mesh(square + np.array([1, 0]))
+    return [
+        TileMesh(meshes[0], left, np.array([0, 1, 4, 5]), np.array([0, -1, 2, 3])),
+        TileMesh(meshes[1], right, np.array([1, 2, 3, 4]), np.array([0, 1, 2, -1])),
+    ]
+
+
+def share(edge: int, *codes: int) -> Shared:
+    return Shared(np.full(len(codes), edge), np.array(codes))
+
+
+def box_mesh() -> Mesh:
+    return polygon_mesh(BOX)
+
+
+def test_seam_without_hinges_vanishes():
+    tiles = halves()
+    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+    assert count_regions(map(count_tile, tiles)) == 1
+
+
+def test_hinge_that_flips_across_a_seam_makes_an_edge():
+    """Its first hinge is positive on its left; hinges without a change leave no trace."""
+    left, right = share(1, 2 * 5, 2 * 7 + 1, 2 * 8), share(3, 2 * 5, 2 * 7, 2 * 8 + 1)
+    tiles = halves(left, right)
+    tiles[0].mesh.widths[1] = 1e-15
+    mesh, shared = stitch(tiles)
+    assert count_regions(map(count_tile, tiles)) == 2
+    (edge,) = np.flatnonzero(mesh.edge_faces[:, 1] >= 0)
+    assert mesh.edge_labels[edge] == 7
+    assert mesh.widths[edge] == 1e-15
+    assert mesh.vertices[mesh.edges[edge]].tolist() == [[1, 1], [1, 0]]
+    assert [array.tolist() for array in shared] == [[edge], [2 * 8 + 1]]
+    assert len(mesh.face_halfedges) == 8
+    assert_same((mesh, shared), stitch(tiles[::-1]))
+
+
+def test_hinge_that_does_not_flip_is_no_edge():
+    """It vanishes along the seam and has the same sign on both sides."""
+    tiles = halves(share(1, 10, 13), share(3, 10, 13))
+    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+    assert count_regions(map(count_tile, tiles)) == 1
+
+
+def test_hinges_along_the_boundary_are_forgotten():
+    tiles = halves(share(0, 10), share(1, 13))
+    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+
+
+def test_first_tile_gives_the_coordinates():
+    tiles = halves()
+    tiles[1].mesh.vertices[:] += 1e-15
+    kept = share(1, 10), share(3, 11)
+    tiles = [tile._replace(shared=shared) for tile, shared in zip(tiles, kept, strict=True)]
+    for order in (tiles, tiles[::-1]):
+        mesh, _ = stitch(order)
+        inner = mesh.edges[mesh.edge_faces[:, 1] >= 0][0]
+        given = [order[0].mesh.vertices[k].tolist() for k in ([1, 2] if order is tiles else [0, 3])]
+        assert sorted(mesh.vertices[inner].tolist()) == sorted(given)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quadtree_without_edges_is_one_region(seed):
+    """Corners of four, three and two tiles vanish."""
+    tiles = [
+        TileMesh(polygon_mesh(tile.polygon), NOTHING_SHARED, tile.corners, tile.sides)
+        for tile in quadtree(BOX, np.random.default_rng(seed), depth=4)
+    ]
+    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+    assert count_regions(map(count_tile, tiles)) == 1
+
+
+# --- what does not fit ----------------------------------------------------------------------
+
+
+def assert_refused(tiles: list[TileMesh], message: str) -> None:
+    with pytest.raises(InvariantError, match=message):
+        stitch(tiles)
+    with pytest.raises(InvariantError, match=message):
+        count_regions(map(count_tile, tiles))
+
+
+def test_no_tiles_are_refused():
+    assert_refused([], "there are no tiles")
+
+
+def test_more_edges_than_numbers_are_refused():
+    left, right = halves()
+    mesh = right.mesh._replace(edges=np.broadcast_to(np.int32(0), (2**30, 2)))
+    with pytest.raises(InvalidArgumentError, match="tiles has 1,073,741,828 edges; accepted: up"):
+        stitch([left, right._replace(mesh=mesh)])
+
+
+def test_breaks_on_one_side_only_are_refused():
+    left, right = halves()
+    mesh, shared = mesh_of(on(linear_fold(), left.mesh.vertices))
+    assert_refused(
+        [left._replace(mesh=mesh, shared=shared), right],
+        "the seam between corners 1 and 4 has 2 pieces on one side, 1 on the other",
+    )
+
+
+def linear_fold() -> nn.Sequential:
+    """A relu that vanishes where y = 1/2."""
+    return nn.Sequential(linear(np.array([[0.0, 2]]), np.array([-1.0]), torch.float64), nn.ReLU())
+
+
+def test_hinges_on_one_side_only_are_refused():
+    assert_refused(
+        halves(share(1, 10, 12), share(3, 10)),
+        "hinge 6 vanishes along a seam in one of its two tiles only",
+    )
+
+
+def test_sides_that_are_not_chains_are_refused():
+    left, right = halves()
+    mesh = right.mesh._replace(edge_labels=right.mesh.edge_labels[::-1].copy())
+    tiles = [left, right._replace(mesh=mesh)]
+    with pytest.raises(InvariantError, match="side 0 of tile 1 is not a chain of edges with its"):
+        stitch(tiles)
+    with pytest.raises(InvariantError, match="side 0 of tile 0 is not a chain of edges with its"):
+        count_tile(tiles[1])
+
+
+def test_outer_edges_on_no_side_are_refused():
+    left, right = (tile.mesh for tile in halves())
+    both = Mesh(
+        *(np.concatenate([a, b]) for a, b in zip(left[:6], right[:6], strict=True)),
+        np.array([0, 4, 8], np.int32),
+        np.arange(0, 16, 2, dtype=np.int32),
+    )
+    both.edges[4:] += 4
+    with pytest.raises(InvariantError, match="4 outer edges are on no side of a tile"):
+        count_tile(TileMesh(both, NOTHING_SHARED, np.arange(4), np.arange(4)))
+
+
+def seams(*ends: tuple[int, int]) -> Sides:
+    starts, stops = np.array(ends).T
+    return Sides(starts, stops, np.full(len(ends), -1), np.arange(len(ends) + 1))
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [
+        ([(3, 8)], "between corners 3 and 8 is a side of 1 tiles; it has to be one of 2"),
+        ([(1, 2), (2, 1), (8, 3)], "between corners 3 and 8 is a side of 1 tiles"),
+        ([(1, 2), (2, 1), (1, 2), (2, 1)], "between corners 1 and 2 is a side of 4 tiles"),
+        ([(1, 2), (5, 4), (5, 4), (2, 1)], "4 and 5 has both its tiles on the same side"),
+    ],
+)
+def test_seams_lie_between_two_tiles(ends, message):
+    with pytest.raises(InvariantError, match=message):
+        match_pieces(seams(*ends))
+
+
+@pytest.mark.parametrize(
+    ("starts", "stops", "sides", "message"),
+    [
+        ([0, 1, 2], [1, 2, 7], [0, 1, 2], "ends at corner 0, where one begins"),
+        ([0, 1, 2], [1, 2, 0], [0, 1, 1], "are not those of a polygon"),
+        ([0, 1, 2], [1, 2, 0], [0, 2, 1], "are not those of a polygon"),
+        ([0, 1, 2], [1, 2, 0], [1, 2, 3], "are not those of a polygon"),
+        ([0, 1, 2, 3], [1, 2, 3, 0], [0, 1, 0, 1], "are not those of a polygon"),
+        ([0, 1, 2], [1, 2, 0], [-1, -1, -1], "are not those of a polygon"),
+    ],
+)
+def test_sides_on_the_boundary_make_up_a_polygon(starts, stops, sides, message):
+    with pytest.raises(InvariantError, match=message):
+        find_corners(np.array(starts), np.array(stops), np.array(sides))

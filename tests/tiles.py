@@ -1,4 +1,4 @@
-"""Slices cut into tiles: quadtrees of boxes, fans of polygons, and the partitions of their tiles."""
+"""Slices cut into tiles, quadtrees of boxes or fans of polygons, and their partitions."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ class Tile(NamedTuple):
 def quadtree(polygon: np.ndarray, rng: Rng, *, depth: int, share: float = 0.6) -> list[Tile]:
     """Cut a box, of which `share` of the quarters are cut again, into tiles in any order."""
     size = 2**depth
-    leaves = list(_quarter((0, 0), size, rng, share))
+    leaves = list(_quarter((0, 0), size, rng, share, chance=1.0))
     corners = sorted({place for place, width in leaves for place in _square(place, width)})
-    numbers = {place: k for place, k in zip(corners, rng.permutation(3 * len(corners)))}  # noqa: B905
+    chosen = rng.permutation(3 * len(corners))[: len(corners)]
+    numbers = dict(zip(corners, chosen, strict=True))
     low, high = polygon[0], polygon[2]
     tiles = []
     for k in rng.permutation(len(leaves)):
@@ -42,14 +43,16 @@ def quadtree(polygon: np.ndarray, rng: Rng, *, depth: int, share: float = 0.6) -
     return tiles
 
 
-def _quarter(place: Place, width: int, rng: Rng, share: float) -> Iterator[tuple[Place, int]]:
-    if width == 1 or rng.random() > share:
+def _quarter(
+    place: Place, width: int, rng: Rng, share: float, chance: float
+) -> Iterator[tuple[Place, int]]:
+    if width == 1 or rng.random() > chance:
         yield place, width
         return
     half = width // 2
     for i in (0, half):
         for j in (0, half):
-            yield from _quarter((place[0] + i, place[1] + j), half, rng, share)
+            yield from _quarter((place[0] + i, place[1] + j), half, rng, share, share)
 
 
 def _square(place: Place, width: int) -> list[Place]:
@@ -71,6 +74,13 @@ def _side(a: Place, b: Place, size: int) -> int:
     """Tell on which side of the box two places lie, or -1."""
     both = [a[1] == b[1] == 0, a[0] == b[0] == size, a[1] == b[1] == size, a[0] == b[0] == 0]
     return both.index(True) if any(both) else -1
+
+
+def cut(polygon: np.ndarray, rng: Rng) -> list[Tile]:
+    """Cut a box into a quadtree, any other polygon into a fan."""
+    low, high = polygon.min(axis=0), polygon.max(axis=0)
+    is_box = np.array_equal(polygon, [low, (high[0], low[1]), high, (low[0], high[1])])
+    return quadtree(polygon, rng, depth=2) if is_box else fan(polygon)
 
 
 def fan(polygon: np.ndarray) -> list[Tile]:

@@ -111,21 +111,11 @@ def _unite_edges(edges, states, vertex_numbers, parents):
 def trace_loops(old, pairs, states, parents, vertex_numbers, edge_numbers, sources, new):
     """Write the edges and loops that are left, all but the vertices.
 
-    A loop is numbered when the first half-edge of its face is met. `parents` are the old faces',
-    joined; `sources` takes, for each new edge, the first of the old ones. Returns whether all is
-    sound.
+    A face is numbered when the first half-edge of it that stays is met. `parents` are the old
+    faces', joined; `sources` takes, for each new edge, the first of the old ones. Returns whether
+    all is sound.
     """
-    new.edge_faces[:] = -1
-    new.widths[:] = 0.0
-    n_edges = 0
-    for e in range(old.edges.shape[0]):
-        m = edge_numbers[e]
-        if m >= 0:
-            if m == n_edges:
-                sources[m] = e
-                new.edge_labels[m] = old.edge_labels[e]
-                n_edges += 1
-            new.widths[m] = max(new.widths[m], old.widths[e])
+    _write_pieces(old, edge_numbers, sources, new)
     places = _find_places(old, pairs, states)
     numbered = np.zeros(parents.shape[0], np.bool_)
     n_faces = 0
@@ -142,16 +132,15 @@ def trace_loops(old, pairs, states, parents, vertex_numbers, edge_numbers, sourc
         i = start
         origin = -1
         parity = 0
-        while True:
+        while i != start or origin < 0:
             h = old.face_halfedges[i]
-            side = h & 1
             m = edge_numbers[h >> 1]
-            v = vertex_numbers[old.edges[h >> 1, side]]
-            w = vertex_numbers[old.edges[h >> 1, 1 - side]]
+            v = vertex_numbers[old.edges[h >> 1, h & 1]]
+            w = vertex_numbers[old.edges[h >> 1, 1 - (h & 1)]]
             if v >= 0:
                 origin = v
             if sources[m] == h >> 1:
-                parity = side
+                parity = h & 1
             if w >= 0:
                 if n == new.face_halfedges.shape[0]:
                     return NO_LOOP
@@ -165,12 +154,26 @@ def trace_loops(old, pairs, states, parents, vertex_numbers, edge_numbers, sourc
             i = _step(i, old, pairs, states, places)
             if i < 0:
                 return NO_LOOP
-            if i == start:
-                break
         n_faces += 1
     new.face_offsets[n_faces] = n
     is_full = n == new.face_halfedges.shape[0] and n_faces == new.face_offsets.shape[0] - 1
     return SOUND if is_full else NO_LOOP
+
+
+@njit(**JIT)
+def _write_pieces(old, edge_numbers, sources, new):
+    """Write what new edges have from the old ones that they consist of."""
+    new.edge_faces[:] = -1
+    new.widths[:] = 0.0
+    n_edges = 0
+    for e in range(old.edges.shape[0]):
+        m = edge_numbers[e]
+        if m >= 0:
+            if m == n_edges:
+                sources[m] = e
+                new.edge_labels[m] = old.edge_labels[e]
+                n_edges += 1
+            new.widths[m] = max(new.widths[m], old.widths[e])
 
 
 @njit(**INLINED)
