@@ -200,7 +200,7 @@ def assert_later_layers_come_off(p: Partition, heads: list[Partition]) -> None:
     """Assert that without the edges of the last layers it is the partition by the first ones."""
     mesh, shared = mesh_of(p)
     for n_layers, head in enumerate(heads):
-        limit = int(np.count_nonzero(p.network.hinge_layers < n_layers))
+        limit = int(np.count_nonzero(p.network.units.hinge_layers < n_layers))
         removed = mesh.edge_labels >= limit
         done = dissolve(mesh, below(shared, limit), removed, corners_of(mesh))
         atol = 1e-12 * extent(p.slice.polygon)

@@ -156,7 +156,7 @@ def _flips_across_seams(
 def _hinges_between(p: Partition, here: np.ndarray, there: np.ndarray) -> Iterator[int]:
     """Yield the hinges that two patterns differ by; h if exceeded here, ~h if there."""
     first_units = np.cumsum([0, *p.layer_sizes])
-    units = first_units[p.network.hinge_layers] + p.network.hinge_units
+    units = first_units[p.network.units.hinge_layers] + p.network.units.hinge_units
     for unit in np.flatnonzero(here != there).tolist():
         hinges = np.flatnonzero(units == unit).tolist()
         low, high = sorted((here[unit], there[unit]))
