@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splinecam.errors import InvalidSliceError, SplineCamError
+from splinecam.errors import InvalidArgumentError, InvalidSliceError, SplineCamError
 
 Float64Array = NDArray[np.float64]
 
@@ -89,6 +89,13 @@ def checked_integer(name: str, value: int, *, minimum: int) -> int:
     if integer < minimum:
         raise InvalidSliceError(f"{name} is {value!r}; accepted: an integer >= {minimum}")
     return integer
+
+
+def check_integer(name: str, value: Any, low: int, high: float = math.inf) -> None:
+    """Refuse what is not an integer in a range, the ends included."""
+    if not (isinstance(value, int | np.integer) and low <= value <= high):
+        accepted = f">= {low}" if high == math.inf else f"from {low} to {high}"
+        raise InvalidArgumentError(f"{name} is {value!r}; accepted: an integer {accepted}")
 
 
 def checked_shape(input_shape: tuple[int, ...] | None, dim: int) -> tuple[int, ...]:
