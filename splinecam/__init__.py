@@ -7,8 +7,10 @@ there with `compute_partition`, and measure and draw what the `Partition` says.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from splinecam.batchnorm import BatchNormFit, batch_norm_fit
 from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.complexity import LocalComplexity, local_complexity
+from splinecam.distances import NearestEdges, UnitDistances, nearest_edges, unit_distances
 from splinecam.engine import compute_partition
 from splinecam.errors import (
     InsufficientMemoryError,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BatchNormFit",
     "Certificate",
     "ComplexityMap",
     "DecisionBoundary",
@@ -56,12 +59,15 @@ __all__ = [
     "InvalidSliceError",
     "InvariantError",
     "LocalComplexity",
+    "NearestEdges",
     "Partition",
     "RegionLimitError",
     "Slice",
     "SplineCamError",
+    "UnitDistances",
     "UnsupportedLayerError",
     "adjacency_graph",
+    "batch_norm_fit",
     "complexity_map",
     "compute_partition",
     "decision_boundary",
@@ -70,6 +76,7 @@ __all__ = [
     "level_set",
     "local_complexity",
     "mark_anchors",
+    "nearest_edges",
     "new_figure",
     "plot_classes",
     "plot_decision_boundary",
@@ -77,6 +84,7 @@ __all__ = [
     "plot_thumbnails",
     "region_count",
     "region_statistics",
+    "unit_distances",
     "verify",
 ]
 

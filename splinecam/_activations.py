@@ -6,29 +6,18 @@ module, another function, a method of a tensor. Nothing has to be known about th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
-from splinecam.convert.replica import Replica
-from splinecam.convert.sites import Site
-from splinecam.errors import (
-    InvalidArgumentError,
-    InvalidModelError,
-    SplineCamError,
-    UnsupportedLayerError,
-)
+from splinecam._forward import ForwardWatch
+from splinecam.errors import InvalidArgumentError, InvalidModelError, UnsupportedLayerError
 
 Layers = Sequence[str | type[nn.Module]]
 Seen = TypeVar("Seen")
-
-_FAILURES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a forward pass raises on input that it cannot take."""
 
 
 def _at_zero(*_: Any, **__: Any) -> tuple[float, ...]:
@@ -99,14 +88,13 @@ class Layer(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """A module that is running."""
+    """What was seen when a module started."""
 
-    module: nn.Module
     n_seen: int  # before it
     own: tuple[Layer, Any] | None  # what is seen if the module turns out to be an activation
 
 
-class ActivationWatch(TorchFunctionMode, Generic[Seen]):
+class ActivationWatch(ForwardWatch, Generic[Seen]):
     """Watches the activation functions in the forward pass of a private float64 copy of a model.
 
     Parameters
@@ -129,20 +117,13 @@ class ActivationWatch(TorchFunctionMode, Generic[Seen]):
         device: torch.device,
         observe: Callable[[Tensor, tuple[float, ...]], Seen],
     ) -> None:
-        super().__init__()
-        if not isinstance(model, nn.Module):
-            raise InvalidModelError(f"model has to be an nn.Module, got {type(model).__name__}")
-        self._replica = Replica(model)
-        self._replica.root.to(device)
+        super().__init__(model, device)
         self._layers = _checked_layers(layers)
         self._unseen = set(self._layers or ())
         self._observe = observe
         self._n_inputs = 0
         self._seen: list[tuple[Layer, Seen]] = []
-        self._running: list[_Frame] = []
-        for module in self._replica.paths:
-            module.register_forward_pre_hook(self._enter)
-            module.register_forward_hook(self._leave)
+        self._frames: list[_Frame] = []
 
     def run_all(self, batches: Iterable[Tensor]) -> tuple[tuple[Layer, ...], list[list[Seen]]]:
         """Evaluate the copy on batches (n, ...): the layers, and what is seen of each, by batch."""
@@ -154,9 +135,8 @@ class ActivationWatch(TorchFunctionMode, Generic[Seen]):
 
     def run(self, inputs: Tensor) -> list[tuple[Layer, Seen]]:
         """Evaluate the copy on a batch (n, ...): the layers, and what is seen of each."""
-        self._n_inputs, self._seen, self._running = len(inputs), [], []
-        with _no_randomness(inputs.device), self:
-            self._run(inputs)
+        self._n_inputs, self._seen, self._frames = len(inputs), [], []
+        self.evaluate(inputs)
         if unseen := [entry for entry in self._layers or () if entry in self._unseen]:
             raise InvalidArgumentError(
                 f"layers holds {unseen[0]!r}, which is no module of the model's forward pass that "
@@ -169,22 +149,6 @@ class ActivationWatch(TorchFunctionMode, Generic[Seen]):
             )
         return self._seen
 
-    def _run(self, inputs: Tensor) -> None:
-        try:
-            self._replica.root(inputs)
-        except SplineCamError:
-            raise
-        except _FAILURES as error:
-            raise InvalidModelError(
-                f"{self._site} fails on a batch of inputs of shape {tuple(inputs.shape[1:])}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-    @property
-    def _site(self) -> Site:
-        module = self._running[-1].module if self._running else self._replica.root
-        return Site(module, self._replica.paths[module], lambda: None)
-
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -192,14 +156,14 @@ class ActivationWatch(TorchFunctionMode, Generic[Seen]):
         kwargs = kwargs or {}
         operation = getattr(func, "__name__", "").strip("_")
         bends = BREAKPOINTS.get(operation) or ARITHMETIC.get(operation)
-        if bends and self._is_chosen(name := self._site.step_name(operation)):
+        if bends and self._is_chosen(name := self.site.step_name(operation)):
             preactivation = args[0] if args else kwargs["input"]
             if operation in BREAKPOINTS or self._is_batch(preactivation):
                 breakpoints = bends(*args, **kwargs)
                 self._seen.append(self._look(name, preactivation, breakpoints))
         elif func is functional.batch_norm and kwargs["training"]:
             raise UnsupportedLayerError(
-                f"{self._site} normalises with the statistics of its batch; "
+                f"{self.site} normalises with the statistics of its batch; "
                 "track_running_stats=True is accepted"
             )
         return func(*args, **kwargs)
@@ -209,28 +173,30 @@ class ActivationWatch(TorchFunctionMode, Generic[Seen]):
         chosen = [
             entry
             for entry in self._layers or ()
-            if entry == name or any(self._is_named(frame.module, entry) for frame in self._running)
+            if entry == name or any(self._is_named(module, entry) for module in self._running)
         ]
         self._unseen.difference_update(chosen)
         return self._layers is None or bool(chosen)
 
     def _is_named(self, module: nn.Module, entry: str | type[nn.Module]) -> bool:
         if isinstance(entry, str):
-            return self._replica.paths[module] == entry
+            return self._paths[module] == entry
         return isinstance(module, entry)
 
-    def _enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        self._running.append(_Frame(module, len(self._seen), None))
+    def entered(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Look at the argument of a chosen module that may turn out to be an activation."""
         named = [entry for entry in self._layers or () if self._is_named(module, entry)]
-        is_own = not self._site.is_ready_made and next(module.children(), None) is None
+        is_own = not self.site.is_ready_made and next(module.children(), None) is None
+        own = None
         if named and is_own and args and isinstance(args[0], Tensor):
             # Its forward may change its argument in place.
-            name = self._replica.paths[module] or type(module).__name__
+            name = self._paths[module] or type(module).__name__
             own = self._look(name, args[0], _at_zero())
-            self._running[-1] = self._running[-1]._replace(own=own)
+        self._frames.append(_Frame(len(self._seen), own))
 
-    def _leave(self, module: nn.Module, *_: Any) -> None:
-        frame = self._running.pop()
+    def left(self, module: nn.Module) -> None:
+        """Let a chosen module that has called no activation count as one."""
+        frame = self._frames.pop()
         if frame.own is not None and len(self._seen) == frame.n_seen:
             self._seen.append(frame.own)
             self._unseen -= {e for e in self._unseen if self._is_named(module, e)}
@@ -244,12 +210,12 @@ class ActivationWatch(TorchFunctionMode, Generic[Seen]):
         """Observe pre-activations, unless they cannot be the batch's."""
         if z.shape[:1] != (self._n_inputs,):
             raise UnsupportedLayerError(
-                f"{self._site} acts on a tensor of shape {tuple(z.shape)}, in a batch of "
+                f"{self.site} acts on a tensor of shape {tuple(z.shape)}, in a batch of "
                 f"{self._n_inputs} inputs: its first dimension has to be the batch; layers "
                 "may choose other modules"
             )
         if not z.isfinite().all():
-            raise InvalidModelError(f"{self._site} gets pre-activations that are not finite")
+            raise InvalidModelError(f"{self.site} gets pre-activations that are not finite")
         units = z.flatten(1) if z.dim() > 1 else z[:, None]
         return Layer(name, units.shape[1]), self._observe(units, breakpoints)
 
@@ -270,20 +236,3 @@ def _checked_layers(layers: Any) -> Layers | None:
             f"layers is {layers!r}; accepted: a list of paths and types of modules, or None"
         )
     return entries
-
-
-@contextmanager
-def _no_randomness(device: torch.device) -> Iterator[None]:
-    """Refuse a forward pass that draws random numbers, and leave torch's generators untouched."""
-    devices = [device] if device.type == "cuda" else []
-
-    def states() -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in devices)]
-
-    with torch.random.fork_rng(devices=devices):
-        before = states()
-        yield
-        if not all(map(torch.equal, before, states())):
-            raise UnsupportedLayerError(
-                "the forward pass of the model draws random numbers in evaluation mode"
-            )

@@ -19,7 +19,16 @@ ROOT = Path(splinecam.__file__).parent
 WALLS = {
     "torch": {
         *("program", "convert", "restrict", "engine", "propagate", "verify", "complexity"),
-        *("_activations", "_batches", "_loading", "cli", "demo"),
+        *(
+            "_activations",
+            "_batches",
+            "_forward",
+            "batchnorm",
+            "_loading",
+            "cli",
+            "demo",
+            "distances",
+        ),
     },
     "numba": {"_kernels"},
     "llvmlite": {"_kernels"},
