@@ -26,6 +26,13 @@ from splinecam.errors import (
 from splinecam.graph import adjacency_graph
 from splinecam.measure import region_statistics
 from splinecam.partition import EdgeFlips, Partition
+from splinecam.power import (
+    PowerCheck,
+    PowerDiagram,
+    check_power_cells,
+    layer_power_diagram,
+    power_diagram,
+)
 from splinecam.slices import Slice
 from splinecam.verify import Certificate, verify
 from splinecam.windows import (
@@ -61,6 +68,8 @@ __all__ = [
     "LocalComplexity",
     "NearestEdges",
     "Partition",
+    "PowerCheck",
+    "PowerDiagram",
     "RegionLimitError",
     "Slice",
     "SplineCamError",
@@ -68,11 +77,13 @@ __all__ = [
     "UnsupportedLayerError",
     "adjacency_graph",
     "batch_norm_fit",
+    "check_power_cells",
     "complexity_map",
     "compute_partition",
     "decision_boundary",
     "edge_density",
     "edge_length",
+    "layer_power_diagram",
     "level_set",
     "local_complexity",
     "mark_anchors",
@@ -82,6 +93,7 @@ __all__ = [
     "plot_decision_boundary",
     "plot_partition",
     "plot_thumbnails",
+    "power_diagram",
     "region_count",
     "region_statistics",
     "unit_distances",

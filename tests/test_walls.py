@@ -19,16 +19,8 @@ ROOT = Path(splinecam.__file__).parent
 WALLS = {
     "torch": {
         *("program", "convert", "restrict", "engine", "propagate", "verify", "complexity"),
-        *(
-            "_activations",
-            "_batches",
-            "_forward",
-            "batchnorm",
-            "_loading",
-            "cli",
-            "demo",
-            "distances",
-        ),
+        *("batchnorm", "distances", "held", "power", "recorder", "segments"),
+        *("_activations", "_batches", "_forward", "_loading", "cli", "demo"),
     },
     "numba": {"_kernels"},
     "llvmlite": {"_kernels"},
