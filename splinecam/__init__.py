@@ -33,6 +33,14 @@ from splinecam.power import (
     layer_power_diagram,
     power_diagram,
 )
+from splinecam.segments import (
+    Breaks,
+    Decisions,
+    Segment,
+    SegmentPartition,
+    compute_segment_partition,
+    integrated_gradients,
+)
 from splinecam.slices import Slice
 from splinecam.verify import Certificate, verify
 from splinecam.windows import (
@@ -55,9 +63,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchNormFit",
+    "Breaks",
     "Certificate",
     "ComplexityMap",
     "DecisionBoundary",
+    "Decisions",
     "EdgeFlips",
     "InsufficientMemoryError",
     "InvalidArgumentError",
@@ -71,6 +81,8 @@ __all__ = [
     "PowerCheck",
     "PowerDiagram",
     "RegionLimitError",
+    "Segment",
+    "SegmentPartition",
     "Slice",
     "SplineCamError",
     "UnitDistances",
@@ -80,9 +92,11 @@ __all__ = [
     "check_power_cells",
     "complexity_map",
     "compute_partition",
+    "compute_segment_partition",
     "decision_boundary",
     "edge_density",
     "edge_length",
+    "integrated_gradients",
     "layer_power_diagram",
     "level_set",
     "local_complexity",
