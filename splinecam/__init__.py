@@ -33,6 +33,7 @@ from splinecam.power import (
     layer_power_diagram,
     power_diagram,
 )
+from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
 from splinecam.segments import (
     Breaks,
     Decisions,
@@ -80,10 +81,13 @@ __all__ = [
     "Partition",
     "PowerCheck",
     "PowerDiagram",
+    "Probe",
+    "Recorder",
     "RegionLimitError",
     "Segment",
     "SegmentPartition",
     "Slice",
+    "Snapshot",
     "SplineCamError",
     "UnitDistances",
     "UnsupportedLayerError",
@@ -100,6 +104,7 @@ __all__ = [
     "layer_power_diagram",
     "level_set",
     "local_complexity",
+    "log_spaced_steps",
     "mark_anchors",
     "nearest_edges",
     "new_figure",
