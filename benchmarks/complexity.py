@@ -14,11 +14,11 @@ import numpy as np
 import splinecam as sc
 from benchmarks.networks import SQUARE, mlp
 
-RUNS = 5
+RUNS = 3
 
 DIRECTIONS = [25, 50]
 
-RADII = [0.002, 0.01, 0.05, 0.5]
+RADII = [0.01, 0.5]
 
 
 def main() -> None:

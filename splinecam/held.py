@@ -9,9 +9,25 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from splinecam.program import PiecewiseLinear, Program
+from splinecam.convert import convert
+from splinecam.errors import InvalidArgumentError
+from splinecam.program import Affine, PiecewiseLinear, Program
+
+
+def program_of(
+    model: nn.Module, input_shape: tuple[int, ...], names: tuple[str, ...], sizes: tuple[int, ...]
+) -> Program:
+    """Convert a model; refuse it if its layers are not those that were computed with."""
+    program = convert(model, input_shape)
+    found = tuple((step.name, step.n_units) for step in program.piecewise_steps)
+    expected = tuple(zip(names, sizes, strict=True))
+    if found != expected:
+        raise InvalidArgumentError(
+            f"model has the layers (name, units) {found}; accepted: a model with {expected}"
+        )
+    return program
 
 
 def held_values(
@@ -38,7 +54,7 @@ def held_values(
     values, start, n_layers = [x], 0, 0
     for step in program.steps:
         inputs = [values[i] for i in step.inputs]
-        if not isinstance(step, PiecewiseLinear):
+        if isinstance(step, Affine):
             values.append(step(*inputs))
             continue
         own = pieces[:, start : start + step.n_units]

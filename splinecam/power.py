@@ -27,9 +27,8 @@ from scipy.sparse.csgraph import connected_components
 from torch import nn
 
 from splinecam._arguments import as_float64, check_integer
-from splinecam.convert import convert
 from splinecam.errors import InvalidArgumentError, InvariantError, UnsupportedLayerError
-from splinecam.held import held_values
+from splinecam.held import held_values, program_of
 from splinecam.partition import Partition
 
 Floats = NDArray[np.float64]
@@ -343,14 +342,8 @@ def _in_input_space(
     partition: Partition, layer: int, members: Integers, model: nn.Module
 ) -> tuple[Floats, Floats]:
     """Gradients (C, D) and offsets (C,) likewise, by one backward pass through the model."""
-    program = convert(model, partition.slice.input_shape)
-    names = tuple(step.name for step in program.piecewise_steps)
-    sizes = tuple(step.n_units for step in program.piecewise_steps)
-    if (names, sizes) != (partition.layer_names, partition.layer_sizes):
-        raise InvalidArgumentError(
-            f"model has the layers {names} of {sizes} units; the partition's are "
-            f"{partition.layer_names} of {partition.layer_sizes}"
-        )
+    names, sizes = partition.layer_names, partition.layer_sizes
+    program = program_of(model, partition.slice.input_shape, names, sizes)
     dim = partition.slice.dim
     gradients, constants = np.empty((len(members), dim)), np.empty(len(members))
     for some in _batches(len(members), max(dim, *sizes), INPUT_ENTRIES):

@@ -24,7 +24,7 @@ from splinecam.boundary import decision_boundary
 from splinecam.convert import convert
 from splinecam.engine import compute_partition
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
-from splinecam.held import held_values
+from splinecam.held import held_values, program_of
 from splinecam.partition import Partition
 from splinecam.slices import Slice
 
@@ -301,18 +301,11 @@ def integrated_gradients(model: nn.Module, line: SegmentPartition, output: int) 
     """
     check_integer("output", output, 0, line.values.shape[1] - 1)
     segment = line.segment
-    program = convert(model, segment.input_shape)
-    names = tuple(step.name for step in program.piecewise_steps)
-    sizes = tuple(step.n_units for step in program.piecewise_steps)
-    if (names, sizes) != (line.layer_names, line.layer_sizes):
-        raise InvalidArgumentError(
-            f"model has the layers {names} of {sizes} units; the line's are {line.layer_names} "
-            f"of {line.layer_sizes}"
-        )
+    program = program_of(model, segment.input_shape, line.layer_names, line.layer_sizes)
     lengths = np.diff(line.breakpoints)
     middles = line.breakpoints[:-1] + lengths / 2
     mean_gradient = np.zeros(segment.start.size)
-    size = max(1, GRADIENT_ENTRIES // max(segment.start.size, *sizes, 1))
+    size = max(1, GRADIENT_ENTRIES // max([segment.start.size, *line.layer_sizes]))
     for start in range(0, line.n_pieces, size):
         some = slice(start, start + size)
         with torch.inference_mode(False), torch.enable_grad():
