@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from splinecam._loading import load_model
+from splinecam.batchnorm import BatchNormFit, batch_norm_fit
 from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.complexity import LocalComplexity, local_complexity
+from splinecam.distances import NearestEdges, UnitDistances, nearest_edges, unit_distances
 from splinecam.engine import compute_partition
 from splinecam.errors import (
     InsufficientMemoryError,
@@ -25,6 +27,22 @@ from splinecam.errors import (
 from splinecam.graph import adjacency_graph
 from splinecam.measure import region_statistics
 from splinecam.partition import EdgeFlips, Partition
+from splinecam.power import (
+    PowerCheck,
+    PowerDiagram,
+    check_power_cells,
+    layer_power_diagram,
+    power_diagram,
+)
+from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
+from splinecam.segments import (
+    Breaks,
+    Decisions,
+    Segment,
+    SegmentPartition,
+    compute_segment_partition,
+    integrated_gradients,
+)
 from splinecam.slices import Slice
 from splinecam.verify import Certificate, verify
 from splinecam.windows import (
@@ -46,9 +64,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BatchNormFit",
+    "Breaks",
     "Certificate",
     "ComplexityMap",
     "DecisionBoundary",
+    "Decisions",
     "EdgeFlips",
     "InsufficientMemoryError",
     "InvalidArgumentError",
@@ -57,28 +78,46 @@ __all__ = [
     "InvalidSliceError",
     "InvariantError",
     "LocalComplexity",
+    "NearestEdges",
     "Partition",
+    "PowerCheck",
+    "PowerDiagram",
+    "Probe",
+    "Recorder",
     "RegionLimitError",
+    "Segment",
+    "SegmentPartition",
     "Slice",
+    "Snapshot",
     "SplineCamError",
+    "UnitDistances",
     "UnsupportedLayerError",
     "adjacency_graph",
+    "batch_norm_fit",
+    "check_power_cells",
     "complexity_map",
     "compute_partition",
+    "compute_segment_partition",
     "decision_boundary",
     "edge_density",
     "edge_length",
+    "integrated_gradients",
+    "layer_power_diagram",
     "level_set",
     "load_model",
     "local_complexity",
+    "log_spaced_steps",
     "mark_anchors",
+    "nearest_edges",
     "new_figure",
     "plot_classes",
     "plot_decision_boundary",
     "plot_partition",
     "plot_thumbnails",
+    "power_diagram",
     "region_count",
     "region_statistics",
+    "unit_distances",
     "verify",
 ]
 

@@ -5,27 +5,29 @@ What is exact, but on a slice, is in `splinecam.windows`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from splinecam._activations import ActivationWatch, Change, Layers
-from splinecam._arguments import check_integer, real_array
-from splinecam._types import Floats, Ints
-from splinecam.errors import InvalidArgumentError, UnsupportedLayerError
+from splinecam._activations import ActivationWatch, Layers
+from splinecam._arguments import check_integer
+from splinecam._batches import (
+    checked_batch_size,
+    checked_device,
+    checked_points,
+    input_size,
+    point_batches,
+)
+from splinecam._types import Floats
 from splinecam.windows import checked_radius
 
-BATCH_INPUTS = 2**11
-"""Inputs that are evaluated at a time, if they are small."""
-
-BATCH_ENTRIES = 2**20
-"""Entries of all inputs that are evaluated at a time, if they are large."""
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +38,9 @@ class LocalComplexity:
     ----------
     per_layer : ndarray
         (n, L) int64: how many units of each layer change around each point.
+    per_unit : tuple of ndarray
+        L arrays (units,) int64: around how many of the points each unit changes. For one point
+        that tells which units change.
     layer_names : tuple of str
         L names: the paths of the activations in the model, in the order of their calls. What a
         forward calls several times stands there several times.
@@ -43,12 +48,14 @@ class LocalComplexity:
         Number of units of each layer.
     """
 
-    per_layer: Ints
+    per_layer: Integers
+    per_unit: tuple[Integers, ...]
     layer_names: tuple[str, ...]
     layer_sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        self.per_layer.setflags(write=False)
+        for array in (self.per_layer, *self.per_unit):
+            array.setflags(write=False)
 
     def __repr__(self) -> str:
         n, n_layers = self.per_layer.shape
@@ -92,8 +99,8 @@ def local_complexity(
     Units are the entries of what activation functions are applied to, by whichever module,
     function or tensor method they are called: ReLU, leaky ReLU, PReLU, RReLU, ELU, CELU, SELU,
     GELU, SiLU, Mish and softplus, of which the sign counts; ReLU6, hard tanh, hard sigmoid,
-    hard swish, soft shrinkage and threshold, where in place of 0 each breakpoint counts. The
-    outputs of the model, maxima and absolute values are not among them.
+    hard swish, soft shrinkage, threshold and clamp, where in place of 0 each breakpoint counts;
+    absolute values. The outputs of the model and maxima (pooling, maxout) are not among them.
 
     Parameters
     ----------
@@ -147,62 +154,53 @@ def local_complexity(
     >>> complexity = local_complexity(folds, points, radius=0.1, n_directions=2)
     >>> complexity.total.tolist(), complexity.layer_names
     ([2, 1, 0], ('1',))
+    >>> complexity.per_unit[0].tolist()
+    [2, 1]
     """
-    x = real_array("points", points, InvalidArgumentError)
-    if x.ndim < 2 or not x.size:
-        raise InvalidArgumentError(
-            f"points has shape {x.shape}; accepted: (n, *input_shape) with n >= 1"
-        )
-    shape = x.shape[1:]
-    dim = math.prod(shape)
+    x = checked_points(points)
+    dim = input_size(x)
     check_integer("n_directions", n_directions, 1, dim)
     check_integer("seed", seed, 0)
-    if batch_size is None:
-        batch_size = max(1, min(BATCH_INPUTS, BATCH_ENTRIES // dim) // (2 * n_directions))
-    check_integer("batch_size", batch_size, 1)
+    size = checked_batch_size(batch_size, dim, per_point=2 * n_directions)
     frame = _orthonormal_frame(dim, n_directions, seed)
-    steps = checked_radius(radius) * np.concatenate([frame, -frame]).reshape(-1, *shape)
-    where = torch.device(device or "cpu")
+    steps = checked_radius(radius) * np.concatenate([frame, -frame]).reshape(-1, *x.shape[1:])
+    where = checked_device(device)
     with torch.inference_mode(False), torch.no_grad():
-        watch = ActivationWatch(model, _checked_layers(layers), where)
+        observe = partial(_count_changes, n_corners=len(steps))
+        watch = ActivationWatch(model, layers, where, observe)
         around = torch.from_numpy(steps).to(where)
-        batches = [watch.changes(c[:, None] + around) for c in _batches(x, batch_size, where)]
-    return _joined(batches)
+        found, seen = watch.run_all(
+            (centres[:, None] + around).flatten(0, 1) for centres in point_batches(x, size, where)
+        )
+    per_point, per_unit = zip(*map(_joined, seen), strict=True)
+    names, sizes = zip(*found, strict=True)
+    return LocalComplexity(np.stack(per_point, axis=1), per_unit, names, sizes)
 
 
-def _batches(points: NDArray[Any], size: int, device: torch.device) -> Iterator[Tensor]:
-    for start in range(0, len(points), size):
-        yield torch.from_numpy(points[start : start + size].astype(np.float64)).to(device)
+class Changes(NamedTuple):
+    """How many units of one layer change, in a batch of points."""
+
+    per_point: Tensor  # (n,) int64
+    per_unit: Tensor  # (units,) int64
 
 
-def _joined(batches: Sequence[Sequence[Change]]) -> LocalComplexity:
-    layers = {tuple((change.layer, change.n_units) for change in changes) for changes in batches}
-    if len(layers) > 1:
-        raise UnsupportedLayerError("the model calls other activations for other points")
-    names, sizes = zip(*layers.pop(), strict=True)
-    counts = [torch.stack([change.counts for change in changes], dim=1) for changes in batches]
-    return LocalComplexity(torch.cat(counts).cpu().numpy(), names, sizes)
+def _count_changes(z: Tensor, breakpoints: tuple[float, ...], n_corners: int) -> Changes:
+    """Count units with pre-activations (n * n_corners, units) on two sides of a breakpoint."""
+    by_point = z.unflatten(0, (-1, n_corners))
+    low, high = by_point.amin(dim=1), by_point.amax(dim=1)
+    changed = torch.zeros_like(low, dtype=torch.bool)
+    for t in breakpoints:
+        changed |= (low - t).sign() != (high - t).sign()
+    return Changes(changed.sum(dim=1), changed.sum(dim=0))
+
+
+def _joined(batches: Sequence[Changes]) -> tuple[Integers, Integers]:
+    per_point = torch.cat([changes.per_point for changes in batches])
+    per_unit = torch.stack([changes.per_unit for changes in batches]).sum(dim=0)
+    return per_point.cpu().numpy(), per_unit.cpu().numpy()
 
 
 def _orthonormal_frame(dim: int, n_directions: int, seed: int) -> Floats:
     """Random orthonormal directions, (P, D)."""
     normal = np.random.default_rng(seed).standard_normal((dim, n_directions))
     return np.linalg.qr(normal)[0].T
-
-
-def _checked_layers(layers: Any) -> Layers | None:
-    if layers is None:
-        return None
-    entries = tuple(layers) if isinstance(layers, list | tuple) else ()
-    for entry in entries:
-        if not isinstance(entry, str) and not (
-            isinstance(entry, type) and issubclass(entry, nn.Module)
-        ):
-            raise InvalidArgumentError(
-                f"layers holds {entry!r}; accepted: paths of modules and types of modules"
-            )
-    if not entries:
-        raise InvalidArgumentError(
-            f"layers is {layers!r}; accepted: a list of paths and types of modules, or None"
-        )
-    return entries

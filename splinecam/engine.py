@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from splinecam._batches import checked_device
 from splinecam._workers import Workers
 from splinecam.bounds import coordinate_rounding, network_bounds
 from splinecam.convert import convert
@@ -104,7 +105,7 @@ def compute_partition(
     1
     """
     _check_arguments(slice_, max_regions, executor)
-    where = _checked_device(device)
+    where = checked_device(device)
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
     n_layers = len(program.piecewise_steps)
@@ -125,21 +126,6 @@ def _check_arguments(slice_: Any, max_regions: Any, executor: Any) -> None:
         raise InvalidArgumentError(
             f"executor is a {type(executor).__name__}; accepted: a ThreadPoolExecutor, or None"
         )
-
-
-def _checked_device(device: Any) -> torch.device:
-    if device is None:
-        return torch.device("cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, dtype=torch.float64, device=chosen)
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        raise InvalidArgumentError(
-            f"device is {device!r}; accepted: a device of this machine that knows float64 ({error})"
-        ) from error
-    if chosen.type == "meta":
-        raise InvalidArgumentError("device is 'meta', which holds no values")
-    return chosen
 
 
 @contextmanager

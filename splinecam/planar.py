@@ -204,6 +204,13 @@ class PlanarNetwork:
         following = self.layers[n_layers]
         return PlanarNetwork(self.layers[:n_layers], following.weight, following.bias)
 
+    def preactivation_maps(
+        self, layer: int, patterns: NDArray[np.unsignedinteger]
+    ) -> tuple[Floats, Floats]:
+        """The maps ``A u + b`` of what a layer's units act on: as `affine_maps`, (k, D, 2)."""
+        n_before = sum(self.layer_sizes[:layer])
+        return self.head(layer).affine_maps(patterns[:, :n_before])
+
     def __call__(self, uv: Floats) -> Floats:
         """Outputs (n, out) at plane coordinates (n, 2)."""
         values = uv

@@ -90,6 +90,29 @@ def test_agrees_with_the_definition(n_directions):
     np.testing.assert_allclose(complexity.fraction, expected.sum(axis=1) / 20)
 
 
+def test_units_that_change_are_counted_over_the_points():
+    model = default_mlp(10, 12, 8, 3)
+    points, options = rows(20, 10), {"radius": 0.5, "n_directions": 4}
+    together = local_complexity(model, points, **options, batch_size=7)
+    alone = [local_complexity(model, points[i : i + 1], **options) for i in range(20)]
+    assert [counts.shape for counts in together.per_unit] == [(12,), (8,)]
+    for layer, counts in enumerate(together.per_unit):
+        changed = np.stack([one.per_unit[layer] for one in alone])
+        assert set(changed.ravel().tolist()) == {0, 1}
+        np.testing.assert_array_equal(changed.sum(axis=0), counts)
+        np.testing.assert_array_equal(changed.sum(axis=1), together.per_layer[:, layer])
+
+
+def test_absolute_values_and_bounds_of_what_is_no_value_of_the_network_do_not_count():
+    positions = torch.arange(-3.0, 4.0)
+
+    def forward(x: Tensor) -> Tensor:
+        return functional.relu(x) * positions.abs().clamp(max=2).sum()
+
+    found = local_complexity(Apply(forward), rows(4, 3), radius=1, n_directions=2)
+    assert found.layer_names == ("relu",)
+
+
 def test_output_of_the_last_linear_layer_does_not_count():
     complexity = local_complexity(default_mlp(4, 7, 5, 3), rows(2, 4), radius=1, n_directions=2)
     assert (complexity.layer_names, complexity.layer_sizes) == (("1", "3"), (7, 5))
@@ -150,6 +173,11 @@ def test_first_layer_counts_by_sign_whatever_the_activation(activation):
         (nn.Hardswish(), (-3, 3)),
         (nn.Softshrink(0.75), (-0.75, 0.75)),
         (nn.Threshold(0.5, 0.5), (0.5,)),
+        (Apply(abs), (0,)),
+        (Apply(lambda x: x.clamp(-0.5, 0.25)), (-0.5, 0.25)),
+        (Apply(lambda x: torch.clamp(x, min=0)), (0,)),
+        (Apply(lambda x: x.clip(max=6.0)), (6,)),
+        (Apply(lambda x: x.clamp_min(-0.75).clamp_max_(3)), (-0.75, 3)),
     ],
     ids=str,
 )
@@ -395,7 +423,8 @@ def test_works_in_inference_mode_and_on_tensors_that_need_gradients():
 
 
 def test_result_shows_what_it_is():
-    found = LocalComplexity(np.array([[1, 2], [0, 3]]), ("a", "b"), (4, 6))
+    per_unit = (np.array([0, 0, 1, 0]), np.array([2, 0, 0, 1, 1, 1]))
+    found = LocalComplexity(np.array([[1, 2], [0, 3]]), per_unit, ("a", "b"), (4, 6))
     assert repr(found) == "<LocalComplexity: 3 of 10 units in the mean of 2 points; layers: 2>"
     with pytest.raises(ValueError, match="read-only"):
         found.per_layer[0, 0] = 1
@@ -446,7 +475,7 @@ class Branching(nn.Module):
     ("model", "error", "message"),
     [
         (nn.Linear(2, 2), UnsupportedLayerError, r"calls no activation function .*\(relu, leaky"),
-        (Apply(torch.abs), UnsupportedLayerError, "no activation function"),
+        (Apply(torch.sin), UnsupportedLayerError, "no activation function"),
         (
             nn.Sequential(nn.BatchNorm1d(2, track_running_stats=False), nn.ReLU()),
             UnsupportedLayerError,

@@ -18,17 +18,10 @@ ROOT = Path(splinecam.__file__).parent
 
 WALLS = {
     "torch": {
-        *(
-            "linear",
-            "program",
-            "convert",
-            "restrict",
-            "engine",
-            "propagate",
-            "verify",
-            "complexity",
-        ),
-        *("_activations", "_loading", "cli", "demo"),
+        *("linear", "program", "convert", "restrict", "root", "subdivision", "engine"),
+        *("propagate", "verify", "complexity"),
+        *("batchnorm", "distances", "held", "power", "recorder", "segments"),
+        *("_activations", "_batches", "_forward", "_loading", "cli", "demo"),
     },
     "numba": {"_kernels"},
     "llvmlite": {"_kernels"},
