@@ -7,6 +7,7 @@ there with `compute_partition`, and measure and draw what the `Partition` says.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from splinecam._loading import load_model
 from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.complexity import LocalComplexity, local_complexity
 from splinecam.engine import compute_partition
@@ -68,6 +69,7 @@ __all__ = [
     "edge_density",
     "edge_length",
     "level_set",
+    "load_model",
     "local_complexity",
     "mark_anchors",
     "new_figure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,26 +11,81 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
+from splinecam.convert.exported import load_exported
+from splinecam.convert.onnx import load_onnx
 from splinecam.errors import InvalidArgumentError, InvalidFileError
 
 
-def load_model(name: str, weights: Path | None) -> nn.Module:
-    """Make a model from ``package.module:factory`` and, if given, a file of its weights.
+def load_model(path: str | os.PathLike[str]) -> nn.Module | ExportedProgram:
+    """Read a model from a file.
 
-    The factory is called without arguments; modules in the current folder are found. The weights
-    are a state dict, read without unpickling anything but tensors.
+    Parameters
+    ----------
+    path : path-like
+        An ONNX file (``.onnx``; needs the packages of the extra ``splinecam[onnx]``), or a program
+        that `torch.export.save` wrote (``.pt2``). Nothing is unpickled.
+
+    Returns
+    -------
+    nn.Module or torch.export.ExportedProgram
+        What `splinecam.compute_partition` takes.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file is of another kind, damaged, or holds what only unpickling would read.
+    UnsupportedLayerError
+        If the ONNX model has an operator that cannot be converted.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import splinecam as sc
+    >>> model = sc.load_model("acasxu_1_1.onnx")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return load_onnx(path)
+    if path.suffix == ".pt2":
+        return load_exported(path)
+    raise InvalidFileError(f"{path} is no .onnx or .pt2 file; these are accepted")
+
+
+def find_model(name: str, weights: Path | None) -> nn.Module | ExportedProgram:
+    """Find the model that the command line names.
+
+    Parameters
+    ----------
+    name : str
+        An ``.onnx`` or ``.pt2`` file, or ``package.module:factory``. The factory is called without
+        arguments; modules in the current folder are found.
+    weights : Path or None
+        A state dict for the model that a factory makes, read without unpickling anything but
+        tensors.
 
     Raises
     ------
     InvalidArgumentError
-        If there is no such factory, or it does not make a model.
+        If there is no such factory, it does not make a model, or a file comes with weights.
     InvalidFileError
-        If the weights cannot be read or are not this model's.
+        If a file cannot be read, or weights are not this model's.
     """
+    if Path(name).suffix not in (".onnx", ".pt2"):
+        return _make_model(name, weights)
+    if weights is not None:
+        raise InvalidArgumentError(f"--weights {weights}: {name} has weights of its own")
+    return load_model(name)
+
+
+def _make_model(name: str, weights: Path | None) -> nn.Module:
     module_name, colon, factory_name = name.partition(":")
     if not (module_name and colon and factory_name):
-        raise InvalidArgumentError(f"MODEL is {name!r}; accepted: package.module:factory")
+        raise InvalidArgumentError(
+            f"MODEL is {name!r}; accepted: a file .onnx or .pt2, or package.module:factory"
+        )
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:

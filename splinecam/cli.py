@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from torch import nn
+from torch.export import ExportedProgram
 
-from splinecam._loading import load_model, load_points
+from splinecam._loading import find_model, load_points
 from splinecam.boundary import DecisionBoundary, decision_boundary
 from splinecam.demo import train_digit_classifier
 from splinecam.engine import compute_partition
@@ -53,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_partition_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_partition)
-    parser.add_argument("model", metavar="MODEL", help="package.module:factory")
+    parser.add_argument(
+        "model", metavar="MODEL", help="FILE.onnx, FILE.pt2, or package.module:factory"
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a state dict of the model")
     domain = parser.add_mutually_exclusive_group(required=True)
     domain.add_argument(
@@ -89,7 +92,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _partition(options: argparse.Namespace) -> None:
-    model = load_model(options.model, options.weights)
+    model = find_model(options.model, options.weights)
     images = None
     if options.box is not None:
         slice_ = Slice.box(tuple(options.box[:2]), tuple(options.box[2:]))
@@ -118,7 +121,7 @@ def _as_images(points: np.ndarray) -> np.ndarray | None:
 
 
 def _run(
-    model: nn.Module,
+    model: nn.Module | ExportedProgram,
     slice_: Slice,
     folder: Path,
     *,

@@ -1,8 +1,10 @@
 """The linear maps of which a `Program`'s affine steps are made.
 
 Each acts on batches: its arguments are values ``(n, *shape)``, one for every value that the step
-reads, and it is linear in all of them together. The float64 coefficients that `rows` reads off
-*define* the map; applying it to a batch agrees with them up to rounding.
+reads, and it is linear in all of them together. ``rows(units, *shapes)`` reads off the float64
+coefficients of the entries `units` (k,) of the flattened result: a sparse matrix
+``(k, prod(shape))`` for each argument, whose shapes, without the batch dimension, are given. These
+coefficients *define* the map; applying it to a batch agrees with them up to rounding.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,40 +26,6 @@ Units = NDArray[np.int64]
 
 _ENTRIES_AT_ONCE = 1 << 22
 """Of the dense coefficients (32 MB) that `Applied.rows` reads in one go."""
-
-
-class LinearMap(Protocol):
-    """A linear map on batches."""
-
-    @property
-    def n_terms(self) -> int:
-        """How many products each entry of the result sums up, at most."""
-        ...
-
-    def __call__(self, *xs: Tensor) -> Tensor:
-        """Apply to a batch."""
-        ...
-
-    def magnitudes(self) -> LinearMap:
-        """The same map with the absolute values of its coefficients."""
-        ...
-
-    def rows(self, units: Units, *shapes: Shape) -> list[csr_array]:
-        """Read the coefficients of some entries of the result.
-
-        Parameters
-        ----------
-        units : ndarray of int64, (k,)
-            Entries of the result, flattened.
-        *shapes : tuple of int
-            Shape of each argument, without the batch dimension.
-
-        Returns
-        -------
-        list of csr_array
-            For each argument, the coefficients ``(k, prod(shape))`` with respect to its entries.
-        """
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,7 +299,7 @@ class Applied:
             [csr_array(gradient.numpy()) for gradient in self._gradients(chosen, shapes)]
             for chosen in _chunks(units, at_once)
         ]
-        return [vstack(blocks, format="csr") for blocks in zip(*parts, strict=True)]
+        return [csr_array(vstack(blocks)) for blocks in zip(*parts, strict=True)]
 
     def _gradients(self, units: Units, shapes: Sequence[Shape]) -> Iterator[Tensor]:
         """Derivatives (k, size) of entry ``units[i]`` in batch entry i, for each argument."""
@@ -345,6 +312,9 @@ class Applied:
             chosen = entries[torch.arange(len(units)), torch.from_numpy(units)]
             for gradient in torch.autograd.grad(chosen.sum(), xs, materialize_grads=True):
                 yield flat(gradient)
+
+
+LinearMap = MatMul | Scale | Reshape | Sum | Gather | Applied
 
 
 def flat(x: Tensor) -> Tensor:

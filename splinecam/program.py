@@ -11,7 +11,7 @@ All values carry a leading batch dimension, so a step acts on points ``(n, *shap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf, prod
 
@@ -38,6 +38,7 @@ __all__ = [
     "Applied",
     "Convolution",
     "Gather",
+    "Head",
     "LinearMap",
     "MatMul",
     "MaxGroups",
@@ -110,7 +111,20 @@ class Affine:
         return torch.cat([pushed[:-1], constant[None]])
 
     def rows(self, units: Units, *shapes: Shape) -> list[csr_array]:
-        """Coefficients of some entries of the value that the step makes; see `LinearMap.rows`."""
+        """Read the coefficients of some entries of the value that the step makes.
+
+        Parameters
+        ----------
+        units : ndarray of int64, (k,)
+            Entries of the value, flattened.
+        *shapes : tuple of int
+            Shape of each value that the step reads, without the batch dimension.
+
+        Returns
+        -------
+        list of csr_array
+            For each of these, the coefficients ``(k, prod(shape))`` with respect to its entries.
+        """
         return self.linear.rows(units, *shapes)
 
 
@@ -229,6 +243,33 @@ Step = Affine | PiecewiseLinear | MaxGroups
 
 
 @dataclass(frozen=True, eq=False)
+class Head:
+    """What a model does after the network's output, if it keeps the order of the outputs.
+
+    Such a softmax or sigmoid changes neither the partition nor the largest output, so that it is
+    no part of the program.
+
+    Parameters
+    ----------
+    name : str
+        The module's path in the model, or the path and the name of the function.
+    function : callable
+        Takes a batch ``(n, *shape)``, and makes one of the same shape.
+    shape : tuple of int
+        Shape of what it is applied to, without the batch dimension; the network's output has as
+        many entries, in the same order.
+    """
+
+    name: str
+    function: Callable[[Tensor], Tensor]
+    shape: Shape
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """The model's own outputs where those of the network are `y`."""
+        return self.function(y.reshape(len(y), *self.shape)).reshape(y.shape)
+
+
+@dataclass(frozen=True, eq=False)
 class Program:
     """A piecewise-linear network.
 
@@ -240,11 +281,14 @@ class Program:
         Shape of one input, without the batch dimension.
     output : int
         The value that is the network's output.
+    head : Head or None
+        What the model goes on to do with that output; no part of the network.
     """
 
     steps: tuple[Step, ...]
     input_shape: Shape
     output: int
+    head: Head | None = None
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ def test_partition_of_a_box(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["own_models", "--box", "0", "1", "0", "1"], "accepted: package.module:factory"),
+        (["own_models", "--box", "0", "1", "0", "1"], "or package.module:factory"),
         (["no_such_module:make", "--box", "0", "1", "0", "1"], "No module named"),
         (["own_models:missing", "--box", "0", "1", "0", "1"], "has no attribute 'missing'"),
         (["own_models:not_callable", "--box", "0", "1", "0", "1"], "a int, not a factory"),

@@ -3,34 +3,61 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
-from splinecam.convert import affine, piecewise, reshaping
+from splinecam.convert import (
+    affine,
+    averages,
+    convolution,
+    head,
+    maxima,
+    moves,
+    piecewise,
+    products,
+    reshaping,
+)
 from splinecam.convert.calls import Handler
+from splinecam.convert.exported import exported_module
 from splinecam.convert.plain import read_plain
 from splinecam.convert.replica import Replica
 from splinecam.convert.sites import place
-from splinecam.convert.tracing import Recorder
-from splinecam.errors import InvalidArgumentError, InvalidModelError, UnsupportedLayerError
-from splinecam.program import Program, Step
+from splinecam.convert.traced import BATCH, Recording, Standing
+from splinecam.convert.tracing import FAILURES, Recorder
+from splinecam.errors import (
+    InvalidArgumentError,
+    InvalidModelError,
+    SplineCamError,
+    UnsupportedLayerError,
+)
+from splinecam.program import Program
 
 __all__ = ["convert"]
 
-_HANDLERS: dict[Callable[..., Any], Handler] = {
+_log = logging.getLogger(__name__)
+
+_HANDLERS: dict[Callable[..., Any] | str, Handler] = {
+    **moves.HANDLERS,
     **affine.HANDLERS,
+    **products.HANDLERS,
+    **convolution.HANDLERS,
+    **averages.HANDLERS,
     **piecewise.HANDLERS,
+    **maxima.HANDLERS,
     **reshaping.HANDLERS,
+    **head.HANDLERS,
 }
 
 
-def convert(model: nn.Module, input_shape: tuple[int, ...]) -> Program:
-    """Write a model as a program of affine and piecewise-linear steps.
+def convert(model: nn.Module | ExportedProgram, input_shape: tuple[int, ...]) -> Program:
+    """Write a model as a program of affine steps, piecewise-linear steps and maxima.
 
     The forward pass is followed once, on a private float64 copy of the model in evaluation mode
     (running statistics in batch norm, no dropout, the mean slope in RReLU), whatever mode `model`
@@ -38,11 +65,18 @@ def convert(model: nn.Module, input_shape: tuple[int, ...]) -> Program:
     are not called, and what they would change is not a part of the network. Control flow may
     depend on shapes. Operations that the output does not depend on are left out.
 
+    A softmax, log-softmax or sigmoid at the end of the model is left out with a note to the log,
+    since neither the partition nor the largest output depends on it.
+
+    A model that takes batches of one input only, as exported models often do, is followed as a
+    function of this one input. So is one that rearranges its batch, if the outputs of a few random
+    inputs do not depend on whether they come together or one by one.
+
     Parameters
     ----------
-    model : nn.Module
-        A chain of affine and elementwise piecewise-linear operations, given as modules,
-        functions, tensor methods or operators. It is left as it was.
+    model : nn.Module or ExportedProgram
+        Affine and piecewise-linear operations and maxima, given as modules, functions, tensor
+        methods or operators, with any branches. It is left as it was.
     input_shape : tuple of int
         Shape of one input, without the batch dimension, which comes first.
 
@@ -71,21 +105,61 @@ def convert(model: nn.Module, input_shape: tuple[int, ...]) -> Program:
     (1,)
     """
     _check_arguments(model, input_shape)
-    if steps := read_plain(model, input_shape):
+    batch = BATCH
+    if isinstance(model, ExportedProgram):
+        model, batch = exported_module(model, input_shape)
+    elif steps := read_plain(model, input_shape):
         return Program(tuple(steps), tuple(input_shape), len(steps))
     with torch.inference_mode(False), torch.no_grad(), _no_randomness():
         replica = Replica(model)
         _check_signature(model)
-        recorder = Recorder(replica, input_shape, _HANDLERS)
-        output = recorder.follow()
-    if not output:
-        raise InvalidModelError(f"{place(model, '')} is empty: its output is its input")
-    return _program(recorder.steps, tuple(input_shape), output)
+        if batch == 1:
+            program = _followed(replica, Recording(input_shape, 1, 0))
+        else:
+            try:
+                program = _followed(replica, Recording(input_shape, batch, 1))
+            except (InvalidModelError, UnsupportedLayerError) as refusal:
+                program = _followed_for_one_input(model, input_shape, refusal)
+    if program.head is not None:
+        _log.info("'%s' is left out: the partition does not depend on it", program.head.name)
+    return program
+
+
+def _followed(replica: Replica, recording: Recording) -> Program:
+    return _program(recording, Recorder(replica, recording, _HANDLERS).follow())
+
+
+def _followed_for_one_input(
+    model: nn.Module, input_shape: tuple[int, ...], refusal: SplineCamError
+) -> Program:
+    """The program of a model that was refused as a function of batches."""
+    try:
+        program = _followed(Replica(model), Recording(input_shape, 1, 0))
+    except InvalidModelError:
+        raise refusal from None
+    if _mixes_inputs(model, input_shape):
+        raise refusal
+    return program
+
+
+def _mixes_inputs(model: nn.Module, input_shape: tuple[int, ...]) -> bool:
+    """Whether outputs depend on what other inputs are in the batch, tried on random inputs."""
+    forward = Replica(model).root
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, *input_shape, generator=generator, dtype=torch.float64)
+    singly = torch.cat([forward(each[None].clone()) for each in x])
+    try:
+        together = forward(x.clone())
+    except FAILURES:
+        return False
+    return together.shape != singly.shape or not torch.allclose(together, singly, rtol=1e-9)
 
 
 def _check_arguments(model: Any, input_shape: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise InvalidModelError(f"model has to be an nn.Module, got {type(model).__name__}")
+    if not isinstance(model, nn.Module | ExportedProgram):
+        raise InvalidModelError(
+            f"model has to be an nn.Module or a program of torch.export, got {type(model).__name__}"
+        )
     if not (
         isinstance(input_shape, tuple)
         and input_shape
@@ -120,16 +194,18 @@ def _no_randomness() -> Iterator[None]:
             )
 
 
-def _program(steps: Sequence[Step], input_shape: tuple[int, ...], output: int) -> Program:
-    """The program of those steps that the value `output` depends on."""
-    needed = {output}
-    for value in range(output, 0, -1):
+def _program(recording: Recording, output: Standing) -> Program:
+    """The program of those steps that the output depends on."""
+    steps = recording.steps
+    needed = {output.value}
+    for value in range(output.value, 0, -1):
         if value in needed:
             needed.update(steps[value - 1].inputs)
     renumbered = {value: new for new, value in enumerate(sorted(needed | {0}))}
     kept = (steps[value - 1] for value in sorted(needed - {0}))
     return Program(
         tuple(replace(s, inputs=tuple(renumbered[i] for i in s.inputs)) for s in kept),
-        input_shape,
-        renumbered[output],
+        recording.input_shape,
+        renumbered[output.value],
+        output.head,
     )

@@ -16,22 +16,21 @@ from splinecam.convert.calls import Call
 from splinecam.convert.table import named
 from splinecam.convert.traced import TracedTensor
 from splinecam.errors import InvalidModelError
-from splinecam.program import Scale, Step
+from splinecam.linear import Scale
 
 
-def _relu(call: Call, input: Any, inplace: bool = False) -> Step:
+def _relu(call: Call, input: Any, inplace: bool = False) -> int:
     return call.piecewise([0.0], [0.0, 1.0], 0.0)
 
 
-def _leaky_relu(
-    call: Call, input: Any, negative_slope: float = 0.01, inplace: bool = False
-) -> Step:
+def _leaky_relu(call: Call, input: Any, negative_slope: float = 0.01, inplace: bool = False) -> int:
     return call.piecewise([0.0], [call.constant(negative_slope), 1.0], 0.0)
 
 
-def _prelu(call: Call, input: Any, weight: Any) -> Step:
+def _prelu(call: Call, input: Any, weight: Any) -> int:
     slope = call.constant(weight)
-    channels, *rest = call.input_shape or (1,)
+    channel_dim = 1 - call.recording.n_batch_dims
+    channels, *rest = call.input_shape[channel_dim:] or (1,)
     if slope.numel() == 1:
         slope = slope.reshape(())
     elif slope.shape == (channels,):
@@ -48,30 +47,31 @@ def _rrelu(
     upper: float = 1 / 3,
     training: bool = False,
     inplace: bool = False,
-) -> Step:
+) -> int:
     return call.piecewise([0.0], [(call.constant(lower) + call.constant(upper)) / 2, 1.0], 0.0)
 
 
-def _absolute(call: Call, input: Any) -> Step:
+def _absolute(call: Call, input: Any) -> int:
     return call.piecewise([0.0], [-1.0, 1.0], 0.0)
 
 
 def _hardtanh(
     call: Call, input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Step | None:
-    return _clamp(call, input, min_val, max_val)
+) -> int:
+    return clamp(call, input, min_val, max_val)
 
 
-def _relu6(call: Call, input: Any, inplace: bool = False) -> Step | None:
-    return _clamp(call, input, 0.0, 6.0)
+def _relu6(call: Call, input: Any, inplace: bool = False) -> int:
+    return clamp(call, input, 0.0, 6.0)
 
 
-def _clamp(call: Call, input: Any, min: Any = None, max: Any = None) -> Step | None:
+def clamp(call: Call, input: Any, min: Any = None, max: Any = None) -> int:
+    """Keep to bounds: numbers, or one for each unit."""
     if not isinstance(input, TracedTensor):
         raise call.refusal(f"{call.operation} has bounds that depend on the input")
     lower, upper = _bound(call, min, -inf), _bound(call, max, inf)
     if lower is None:
-        return None if upper is None else call.piecewise([upper], [1.0, 0.0], upper)
+        return call.value if upper is None else call.piecewise([upper], [1.0, 0.0], upper)
     if upper is None:
         return call.piecewise([lower], [0.0, 1.0], lower)
     if (lower >= upper).all():
@@ -82,12 +82,12 @@ def _clamp(call: Call, input: Any, min: Any = None, max: Any = None) -> Step | N
     return call.piecewise([lower, upper], [0.0, 1.0, 0.0], lower)
 
 
-def _clamp_min(call: Call, input: Any, min: Any) -> Step | None:
-    return _clamp(call, input, min=min)
+def _clamp_min(call: Call, input: Any, min: Any) -> int:
+    return clamp(call, input, min=min)
 
 
-def _clamp_max(call: Call, input: Any, max: Any) -> Step | None:
-    return _clamp(call, input, max=max)
+def _clamp_max(call: Call, input: Any, max: Any) -> int:
+    return clamp(call, input, max=max)
 
 
 def _bound(call: Call, bound: Any, nothing: float) -> Tensor | None:
@@ -104,43 +104,26 @@ def _bound(call: Call, bound: Any, nothing: float) -> Tensor | None:
     return constant
 
 
-def _maximum(call: Call, input: Any, other: Any) -> Step | None:
-    value, bound = _value_and_constant(call, input, other)
-    return _clamp(call, value, min=bound)
-
-
-def _minimum(call: Call, input: Any, other: Any) -> Step | None:
-    value, bound = _value_and_constant(call, input, other)
-    return _clamp(call, value, max=bound)
-
-
-def _value_and_constant(call: Call, input: Any, other: Any) -> tuple[Any, Any]:
-    if len(call.traced) > 1 or not isinstance(other, Tensor):
-        raise call.refusal(
-            f"{call.operation} is accepted with one value of the network and one constant tensor"
-        )
-    return (input, other) if isinstance(input, TracedTensor) else (other, input)
-
-
-def _hardsigmoid(call: Call, input: Any, inplace: bool = False) -> Step:
+def _hardsigmoid(call: Call, input: Any, inplace: bool = False) -> int:
     return call.piecewise([-3.0, 3.0], [0.0, 1 / 6, 0.0], 0.0)
 
 
-def _softshrink(call: Call, input: Any, lambd: float = 0.5) -> Step | None:
+def _softshrink(call: Call, input: Any, lambd: float = 0.5) -> int:
     width = call.constant(lambd)
     if width < 0:
         raise InvalidModelError(f"{call.site}: softshrink has a negative width, {lambd}")
-    return call.piecewise([-width, width], [1.0, 0.0, 1.0], 0.0) if width else None
+    return call.piecewise([-width, width], [1.0, 0.0, 1.0], 0.0) if width else call.value
 
 
-def _hardshrink(call: Call, input: Any, lambd: float = 0.5) -> None:
+def _hardshrink(call: Call, input: Any, lambd: float = 0.5) -> int:
     if call.constant(lambd) > 0:
         raise call.refusal(f"hardshrink is discontinuous at ±{lambd}; lambd=0 is accepted")
+    return call.value
 
 
 def _threshold(
     call: Call, input: Any, threshold: float, value: float, inplace: bool = False
-) -> Step:
+) -> int:
     breakpoint, below = call.constant(threshold), call.constant(value)
     if breakpoint != below:
         raise call.refusal(
@@ -158,11 +141,9 @@ HANDLERS = named(
         _absolute: "abs abs_ absolute absolute_ __abs__",
         _hardtanh: "hardtanh hardtanh_",
         _relu6: "relu6",
-        _clamp: "clamp clamp_ clip clip_",
+        clamp: "clamp clamp_ clip clip_",
         _clamp_min: "clamp_min clamp_min_",
         _clamp_max: "clamp_max clamp_max_",
-        _maximum: "maximum max",
-        _minimum: "minimum min",
         _hardsigmoid: "hardsigmoid hardsigmoid_",
         _softshrink: "softshrink",
         _hardshrink: "hardshrink",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 _ACCEPTED = (
-    "accepted are Linear, products with constant matrices, BatchNorm, arithmetic with constants, "
-    "reshapes, Identity, Dropout, and the activations ReLU, LeakyReLU, PReLU, RReLU, abs, "
-    "Hardtanh, ReLU6, clamp, Hardsigmoid and Softshrink"
+    "accepted are Linear, convolutions, products with constants, BatchNorm, sums, means, "
+    "interpolation, what moves, joins or pads entries, average and max-pooling, maxima and minima, "
+    "and the activations ReLU, LeakyReLU, PReLU, RReLU, abs, Hardtanh, ReLU6, clamp, Hardsigmoid "
+    "and Softshrink"
 )
 
 _CURVED = """
-    acos asin atan celu cos cosh elu erf exp expm1 gelu glu group_norm hardswish instance_norm
-    layer_norm local_response_norm log log1p log_softmax logsigmoid logsumexp mish norm
-    normalize pow prod reciprocal rms_norm rpow rsqrt scaled_dot_product_attention selu sigmoid
-    silu sin sinh softmax softmin softplus softsign sqrt square std tan tanh tanhshrink var
+    acos asin atan bilinear celu cos cosh elu erf exp expm1 gelu glu group_norm instance_norm
+    layer_norm local_response_norm log log1p logsigmoid logsumexp mish norm
+    normalize pow prod reciprocal rms_norm rpow rsqrt scaled_dot_product_attention selu
+    silu sin sinh softmin softplus softsign sqrt square std tan tanh tanhshrink var
     """
+
+_QUADRATIC = "hardswish"
 
 _DISCONTINUOUS = """
     argmax argmin bernoulli bool ceil eq floor fmod frac ge greater greater_equal gt heaviside int
@@ -29,6 +32,8 @@ def why_unknown(operation: str) -> str:
     """The reason why the result of `operation` cannot be a part of the program."""
     if operation in _CURVED.split():
         why = "is not piecewise linear"
+    elif operation in _QUADRATIC.split():
+        why = "is piecewise quadratic, not piecewise linear"
     elif operation in _DISCONTINUOUS.split():
         why = "is not continuous"
     else:

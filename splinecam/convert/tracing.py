@@ -14,22 +14,26 @@ refused at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch._ops import OpOverload
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
 from splinecam.convert.calls import Call, Handler
 from splinecam.convert.reasons import why_unknown, why_unreadable
 from splinecam.convert.replica import Replica
+from splinecam.convert.reshaping import REARRANGING
 from splinecam.convert.sites import Site, line_in_stack, line_in_traceback
-from splinecam.convert.traced import BATCH, TracedTensor
+from splinecam.convert.traced import Recording, Standing, TracedTensor
 from splinecam.errors import InvalidModelError, SplineCamError, UnsupportedLayerError
-from splinecam.program import Step
+from splinecam.linear import Reshape
+from splinecam.program import Affine
 
-_FAILURES = (
+FAILURES = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -74,25 +78,20 @@ class Recorder:
     ----------
     replica : Replica
         The model to follow; its modules get hooks that tell which of them is running.
-    input_shape : tuple of int
-        Shape of one input, without the batch dimension.
+    recording : Recording
+        Takes the steps.
     handlers : mapping
-        The handler of every torch function that can become a step.
-
-    Attributes
-    ----------
-    steps : list of Step
-        What was recorded: step ``i`` makes value ``i + 1``.
+        The handlers, by torch function, or by name for operators (``"aten::relu"``).
     """
 
     def __init__(
         self,
         replica: Replica,
-        input_shape: tuple[int, ...],
-        handlers: Mapping[Callable[..., Any], Handler],
+        recording: Recording,
+        handlers: Mapping[Callable[..., Any] | str, Handler],
     ) -> None:
-        self.steps: list[Step] = []
-        self._replica, self._input_shape, self._handlers = replica, input_shape, handlers
+        self._replica, self._recording, self._handlers = replica, recording, handlers
+        self._start = 0
         self._running: list[nn.Module] = []
         for module in replica.paths:
             module.register_forward_pre_hook(self._enter)
@@ -108,25 +107,32 @@ class Recorder:
         module = self._running[-1] if self._running else self._replica.root
         return Site(module, self._replica.paths[module], find_line)
 
-    def follow(self) -> int:
-        """Run the forward pass; the value that is its output."""
-        data = torch.empty(BATCH, *self._input_shape, dtype=torch.float64, device="meta")
-        traced = TracedTensor.of(data, self).stand_for(0, None)
+    def follow(self) -> Standing:
+        """Run the forward pass; what its output stands for."""
+        traced = self._input()
         try:
             output = self._replica.root(traced)
         except SplineCamError:
             raise
-        except _FAILURES as error:
+        except FAILURES as error:
             site = self._site(
                 partial(line_in_traceback, error.__traceback__, Recorder.record.__code__)
             )
             raise InvalidModelError(
-                f"{site} fails on a batch of inputs of shape {self._input_shape}: "
+                f"{site} fails on a batch of inputs of shape {self._recording.input_shape}: "
                 f"{type(error).__name__}: {error}"
             ) from error
         return self._output(output)
 
-    def _output(self, output: Any) -> int:
+    def _input(self) -> TracedTensor:
+        recording = self._recording
+        shape = recording.batch, *recording.input_shape
+        data = torch.empty(shape, dtype=torch.float64, device="meta")
+        if not recording.n_batch_dims:
+            self._start = recording.add(Affine("input", (0,), shape, Reshape(shape)))
+        return TracedTensor.of(data, self).stand_for(Standing(self._start))
+
+    def _output(self, output: Any) -> Standing:
         site = self._site()
         if not isinstance(output, Tensor):
             raise InvalidModelError(
@@ -134,11 +140,20 @@ class Recorder:
             )
         if not isinstance(output, TracedTensor):
             raise InvalidModelError(f"the output of {site} does not depend on its input")
-        if output.refusal is not None:
-            raise output.refusal
+        standing, recording = output.standing, self._recording
+        if standing.refusal is not None and standing.head is None:
+            raise standing.refusal
         if output.is_stale:
             raise UnsupportedLayerError(f"{site}: {_STALE}")
-        return output.value
+        if standing.value == self._start:
+            raise InvalidModelError(f"{site} is empty: its output is its input")
+        if recording.n_batch_dims:
+            return standing
+        batch, *shape = recording.shape_of(standing.value) or (0,)
+        if batch != 1:
+            raise InvalidModelError(f"{site} takes an input of batch size 1 to one of {batch}")
+        step = Affine("output", (standing.value,), tuple(shape), Reshape(tuple(shape)))
+        return replace(standing, value=recording.add(step))
 
     def record(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -151,49 +166,61 @@ class Recorder:
         ):
             return _constant(function, args, kwargs)
         site = self._site(partial(line_in_stack, Recorder.follow.__code__))
-        call = Call(function, args, kwargs, site, self._input_shape)
-        if function in self._handlers:
-            return self._interpret(call, self._handlers[function])
-        return self._without_handler(call)
+        call = Call(function, args, kwargs, site, self._recording)
+        handler = self._handlers.get(_key(function))
+        return self._without_handler(call) if handler is None else self._interpret(call, handler)
 
     def _interpret(self, call: Call, handler: Handler) -> Any:
-        """Record the step that `handler` makes of the call, or why it makes none."""
-        value, refusal = call.traced[0].value, _inherited_refusal(call)
+        """Record the steps that `handler` makes of the call, or why it makes none."""
+        standing, outcomes = _inherited(call), []
+        if standing.head is not None and handler not in REARRANGING:
+            standing = replace(standing, head=None)
+        if standing.refusal is None or standing.head is not None:
+            try:
+                outcomes = call.handled_by(handler)
+            except UnsupportedLayerError as error:
+                standing = Standing(call.value, error)
         try:
-            if refusal is None and (step := call.handled_by(handler)):
-                self.steps.append(step)
-                value = len(self.steps)
-        except UnsupportedLayerError as error:
-            refusal = error
-        try:
-            return TracedTensor.of(call.result, self).stand_for(value, refusal)
-        except _FAILURES as error:
-            if refusal is None:
+            leaves, structure = tree_flatten(call.result)
+        except FAILURES as error:
+            if standing.refusal is None:
                 raise
-            raise refusal from error
+            raise standing.refusal from error
+        standings = [
+            outcome if isinstance(outcome, Standing) else replace(standing, value=outcome)
+            for outcome in outcomes
+        ] or [standing] * len(leaves)
+        pairs = zip(leaves, standings, strict=True)
+        return tree_unflatten([TracedTensor.of(t, self).stand_for(s) for t, s in pairs], structure)
 
     def _without_handler(self, call: Call) -> Any:
         """What torch makes of the call: a shape or the like, or tensors that stand for no value."""
         try:
             result = call.result
-        except _FAILURES as error:
+        except FAILURES as error:
             raise call.refusal(why_unreadable(call.operation)) from error
         if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             return result
-        refusal = _inherited_refusal(call) or call.refusal(why_unknown(call.operation))
-        value = call.traced[0].value
-        return tree_map_only(
-            Tensor, lambda t: TracedTensor.of(t, self).stand_for(value, refusal), result
-        )
+        refusal = _inherited(call).refusal or call.refusal(why_unknown(call.operation))
+        standing = Standing(call.value, refusal)
+        return tree_map_only(Tensor, lambda t: TracedTensor.of(t, self).stand_for(standing), result)
 
 
-def _inherited_refusal(call: Call) -> UnsupportedLayerError | None:
+def _key(function: Callable[..., Any]) -> Callable[..., Any] | str:
+    """What a function is found by in the table of handlers."""
+    if isinstance(function, OpOverload):
+        return function.name().partition(".")[0]
+    return function
+
+
+def _inherited(call: Call) -> Standing:
+    """What the arguments of a call leave its result to stand for."""
     for traced in call.traced:
-        if traced.refusal is not None:
-            return traced.refusal
+        if traced.standing.refusal is not None:
+            return traced.standing
         if traced.is_stale:
-            return call.refusal(_STALE)
-    return None
+            return Standing(call.value, call.refusal(_STALE))
+    return Standing(call.value)
 
 
 def _constant(

@@ -1,0 +1,86 @@
+"""Handlers of convolutions.
+
+Parameters of the handlers have the names of torch's own, since models may pass them by keyword.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from splinecam.convert.calls import Call
+from splinecam.convert.table import named
+from splinecam.convert.traced import TracedTensor
+
+
+def _convolve(
+    call: Call,
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> int:
+    kernel = _kernel(call, input, weight)
+    return call.applied(
+        getattr(torch, call.operation),
+        None,
+        stride,
+        padding,
+        dilation,
+        groups,
+        weights=(kernel,),
+        offset=_per_channel(call, bias, kernel),
+        n_terms=prod(kernel.shape[1:]),
+        n_dims=kernel.ndim - 2,
+    )
+
+
+def _convolve_transposed(
+    call: Call,
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> int:
+    kernel = _kernel(call, input, weight)
+    return call.applied(
+        getattr(torch, call.operation),
+        None,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        weights=(kernel,),
+        offset=_per_channel(call, bias, kernel),
+        n_terms=len(kernel) // groups * prod(kernel.shape[2:]),
+        n_dims=kernel.ndim - 2,
+    )
+
+
+def _kernel(call: Call, input: Any, weight: Any) -> Tensor:
+    if not isinstance(input, TracedTensor):
+        raise call.refusal(f"{call.operation} has weights that depend on the input")
+    return call.constant(weight)
+
+
+def _per_channel(call: Call, bias: Any, kernel: Tensor) -> Tensor | None:
+    return None if bias is None else call.constant(bias).reshape(-1, *(1 for _ in kernel.shape[2:]))
+
+
+HANDLERS = named(
+    {
+        _convolve: "conv1d conv2d conv3d",
+        _convolve_transposed: "conv_transpose1d conv_transpose2d conv_transpose3d",
+    }
+)
