@@ -314,7 +314,7 @@ class Applied:
                 yield flat(gradient)
 
 
-LinearMap = MatMul | Scale | Reshape | Sum | Gather | Applied
+LinearMap = MatMul | Convolution | Scale | Reshape | Sum | Gather | Applied
 
 
 def flat(x: Tensor) -> Tensor:

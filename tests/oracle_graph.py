@@ -250,10 +250,15 @@ class OracleGraph:
         return [step for step in self.steps if not isinstance(step, Affine)]
 
     @property
+    def layer_values(self) -> list[int]:
+        """The values that the layers make."""
+        return [i for i, step in enumerate(self.steps, 1) if not isinstance(step, Affine)]
+
+    @property
     def units(self) -> list[tuple[int, int]]:
         """(layer, unit) of each entry of a pattern."""
-        sizes = [len(s.functions if isinstance(s, Bend) else s.members) for s in self.layers]
-        return [(layer, unit) for layer, size in enumerate(sizes) for unit in range(size)]
+        sizes = enumerate(map(self.size, self.layer_values))
+        return [(layer, unit) for layer, size in sizes for unit in range(size)]
 
     @property
     def groups(self) -> set[int]:
