@@ -25,6 +25,8 @@ WALLS = {
             "restrict",
             "engine",
             "propagate",
+            "enclosures",
+            "observation",
             "verify",
             "complexity",
         ),
