@@ -262,6 +262,20 @@ def test_in_place_operation_changes_every_name_of_its_tensor() -> None:
     assert [step.name for step in converted(Apply(forward), 4).steps] == ["mul", "relu", "sub"]
 
 
+def test_in_place_operations_through_views() -> None:
+    def forward(x: Tensor) -> Tensor:
+        x = 2 * x
+        x.view(-1, 2, 2).relu_()
+        x[:, 0] = 0.5
+        padded = torch.zeros(len(x), 6, dtype=x.dtype)
+        padded[:, 1:5] = x - 1
+        padded[:, :2].abs_()
+        return padded
+
+    program = converted(Apply(forward), 4)
+    assert [step.name for step in program.piecewise_steps] == ["relu", "abs"]
+
+
 def test_what_the_output_does_not_need_is_left_out() -> None:
     def forward(x: Tensor) -> Tensor:
         h = 2 * x

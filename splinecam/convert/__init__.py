@@ -24,8 +24,8 @@ from splinecam.convert import (
     products,
     reshaping,
 )
-from splinecam.convert.calls import Handler
-from splinecam.convert.exported import exported_module
+from splinecam.convert.calls import Handler, UnfollowableError
+from splinecam.convert.exported import export, exported_module
 from splinecam.convert.plain import read_plain
 from splinecam.convert.replica import Replica
 from splinecam.convert.sites import place
@@ -70,7 +70,8 @@ def convert(model: nn.Module | ExportedProgram, input_shape: tuple[int, ...]) ->
 
     A model that takes batches of one input only, as exported models often do, is followed as a
     function of this one input. So is one that rearranges its batch, if the outputs of a few random
-    inputs do not depend on whether they come together or one by one.
+    inputs do not depend on whether they come together or one by one. Where the forward pass writes
+    through views, `torch.export` is asked for one that does not.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def convert(model: nn.Module | ExportedProgram, input_shape: tuple[int, ...]) ->
             try:
                 program = _followed(replica, Recording(input_shape, batch, 1))
             except (InvalidModelError, UnsupportedLayerError) as refusal:
-                program = _followed_for_one_input(model, input_shape, refusal)
+                program = _followed_otherwise(model, input_shape, refusal)
     if program.head is not None:
         _log.info("'%s' is left out: the partition does not depend on it", program.head.name)
     return program
@@ -129,7 +130,7 @@ def _followed(replica: Replica, recording: Recording) -> Program:
     return _program(recording, Recorder(replica, recording, _HANDLERS).follow())
 
 
-def _followed_for_one_input(
+def _followed_otherwise(
     model: nn.Module, input_shape: tuple[int, ...], refusal: SplineCamError
 ) -> Program:
     """The program of a model that was refused as a function of batches."""
@@ -137,6 +138,11 @@ def _followed_for_one_input(
         program = _followed(Replica(model), Recording(input_shape, 1, 0))
     except InvalidModelError:
         raise refusal from None
+    except UnfollowableError:
+        exported = export(Replica(model).root, input_shape)
+        if exported is None:
+            raise
+        return _followed(Replica(exported), Recording(input_shape, BATCH, 1))
     if _mixes_inputs(model, input_shape):
         raise refusal
     return program
@@ -147,7 +153,10 @@ def _mixes_inputs(model: nn.Module, input_shape: tuple[int, ...]) -> bool:
     forward = Replica(model).root
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, *input_shape, generator=generator, dtype=torch.float64)
-    singly = torch.cat([forward(each[None].clone()) for each in x])
+    try:
+        singly = torch.cat([forward(each[None].clone()) for each in x])
+    except FAILURES:
+        return True  # it cannot be tried in float64
     try:
         together = forward(x.clone())
     except FAILURES:

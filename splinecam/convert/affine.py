@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from splinecam.convert.calls import Call
+from splinecam.convert.calls import Call, Outcome
 from splinecam.convert.table import named
-from splinecam.convert.traced import TracedTensor
+from splinecam.convert.traced import Standing, TracedTensor
 from splinecam.linear import Applied, Scale, Sum
 
 
@@ -161,12 +161,30 @@ def _batch_norm_operator(
     return _batch_norm(call, input, running_mean, running_var, weight, bias, eps=eps)
 
 
+def _batch_norm_without_training(
+    call: Call,
+    input: Any,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    momentum: float,
+    eps: float,
+) -> Sequence[Outcome]:
+    result = call.result
+    value = _batch_norm(call, input, running_mean, running_var, weight, bias, eps=eps)
+    call.result = result  # with two empty tensors
+    nothing = Standing(value, call.refusal("the statistics of a batch are not known"))
+    return [value, nothing, nothing]
+
+
 PRODUCT = "the product of two values of the network is not piecewise linear"
 
 HANDLERS = {
     functional.batch_norm: _batch_norm,
     torch.batch_norm: _batch_norm_operator,
     "aten::batch_norm": _batch_norm_operator,
+    "aten::_native_batch_norm_legit_no_training": _batch_norm_without_training,
     **named(
         {
             _add: "add add_ __add__ __radd__ __iadd__",

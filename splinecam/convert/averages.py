@@ -104,7 +104,7 @@ def _reach(call: Call, n_dims: int) -> int:
 
 def spatial_dims(call: Call) -> int:
     """How many dimensions an operation such as ``avg_pool2d`` has in its name."""
-    return int(call.operation[-2])
+    return int(call.operation.removesuffix("_with_indices")[-2])
 
 
 def per_dim(sizes: Any, n_dims: int) -> tuple[int, ...]:
@@ -116,7 +116,8 @@ def per_dim(sizes: Any, n_dims: int) -> tuple[int, ...]:
 HANDLERS = named(
     {
         _average_pool: "avg_pool1d avg_pool2d avg_pool3d",
-        _adaptive_average_pool: "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d",
+        _adaptive_average_pool: "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
+        "_adaptive_avg_pool2d _adaptive_avg_pool3d",
         _interpolate: "interpolate",
         _interpolate_operator: "upsample_linear1d upsample_bilinear2d upsample_trilinear3d",
         _fold: "fold col2im",

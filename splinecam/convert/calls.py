@@ -24,6 +24,11 @@ Handler = Callable[..., Outcome | Sequence[Outcome]]
 """Takes the `Call` and the function's own arguments, and records the steps that they come to. It
 returns the value that the result is, or one for each tensor of the result."""
 
+
+class UnfollowableError(UnsupportedLayerError):
+    """The forward pass does what following it cannot see, but `torch.export` perhaps can."""
+
+
 ALIASES = frozenset(
     {
         Tensor.bfloat16,
@@ -99,7 +104,9 @@ class Call:
             args, kwargs = tree_map_only(Tensor, to_meta, (self.args, dict(self.kwargs)))
             result = self.function(*args, **kwargs)
             if any(constant._version for constant in constants):
-                raise self.refusal("writes values of the network into a constant tensor in place")
+                raise self.unfollowable(
+                    "writes values of the network into a constant tensor in place"
+                )
         return result
 
     def handled_by(self, handler: Handler) -> Sequence[Outcome]:
@@ -278,6 +285,10 @@ class Call:
     def refusal(self, why: str) -> UnsupportedLayerError:
         """The error that says why this call cannot be a part of the program."""
         return UnsupportedLayerError(f"{self.site}: {why}")
+
+    def unfollowable(self, why: str) -> UnfollowableError:
+        """The error that says why this call cannot be followed, whatever it computes."""
+        return UnfollowableError(f"{self.site}: {why}")
 
     def misfit(self, expected: str) -> InvalidModelError:
         """The error that says that the value has a wrong shape."""

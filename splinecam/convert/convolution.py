@@ -75,6 +75,37 @@ def _convolve_transposed(
     )
 
 
+def _convolution(
+    call: Call,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+) -> int:
+    """The operator that exported programs may have in the place of all others."""
+    kernel = _kernel(call, input, weight)
+    n_channels = len(kernel) // groups if transposed else kernel.shape[1]
+    return call.applied(
+        torch.convolution,
+        None,
+        stride,
+        padding,
+        dilation,
+        transposed,
+        output_padding,
+        groups,
+        weights=(kernel,),
+        offset=_per_channel(call, bias, kernel),
+        n_terms=n_channels * prod(kernel.shape[2:]),
+        n_dims=kernel.ndim - 2,
+    )
+
+
 def _kernel(call: Call, input: Any, weight: Any) -> Tensor:
     if not isinstance(input, TracedTensor):
         raise call.refusal(f"{call.operation} has weights that depend on the input")
@@ -89,5 +120,6 @@ HANDLERS = named(
     {
         _convolve: "conv1d conv2d conv3d",
         _convolve_transposed: "conv_transpose1d conv_transpose2d conv_transpose3d",
+        _convolution: "convolution",
     }
 )

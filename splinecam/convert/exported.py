@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._export.verifier import SpecViolationError
 from torch.export import ExportedProgram
 
 from splinecam.convert.traced import BATCH
@@ -24,7 +26,8 @@ from splinecam.errors import InvalidFileError, InvalidModelError
 
 _OPERATORS = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.\w+|torch\.sym_\w+|math\.\w+")
 _NAMES = re.compile(r"[\w.]*")
-_SYMBOLS = re.compile(r"[a-z]+\d+|FloorDiv|CeilDiv|IntTrueDiv|Max|Min|Mod|PythonMod|True|False|\d+")
+_WORDS = re.compile(r"[a-z]+\d+|FloorDiv|CeilDiv|IntTrueDiv|Max|Min|Mod|PythonMod|True|False|\d+")
+_SYMBOL = re.compile(r"Symbol\('([a-z]+\d+)'(?:, (?:positive|integer)=True)*\)")
 _CHARACTERS = re.compile(r"[\w\s+*/(),<>=-]*")
 
 _FAILURES = (
@@ -108,8 +111,38 @@ def _unsafe_strings(key: str, value: Any) -> Iterator[str]:
 
 
 def _is_arithmetic(expression: str) -> bool:
+    expression = _SYMBOL.sub(r"\1", expression)
     words = re.findall(r"\w+", expression)
-    return bool(_CHARACTERS.fullmatch(expression)) and all(map(_SYMBOLS.fullmatch, words))
+    return bool(_CHARACTERS.fullmatch(expression)) and all(map(_WORDS.fullmatch, words))
+
+
+def export(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module | None:
+    """Write a model's forward pass without in-place operations, as `torch.export` sees it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A private copy, whose parameters may be plain tensors; `torch.export` asks for `Parameter`.
+    input_shape : tuple of int
+        Shape of one input, without the batch dimension.
+
+    Returns
+    -------
+    nn.Module or None
+        It takes batches of the size `BATCH`; None where `torch.export` fails.
+    """
+    for module in model.modules():
+        for name, tensor in module._parameters.items():
+            if tensor is not None:
+                module._parameters[name] = nn.Parameter(tensor, requires_grad=False)
+    example = torch.zeros(BATCH, *input_shape, dtype=torch.float64)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of its own ways
+            program = torch.export.export(model, (example,), strict=False)
+            return program.run_decompositions({}).module(check_guards=False)
+    except (*_FAILURES, SpecViolationError):
+        return None
 
 
 def exported_module(

@@ -40,4 +40,6 @@ def _left_out(call: Call, function: Callable[[Tensor], Tensor]) -> Standing:
     return Standing(call.value, refusal, head)
 
 
-HANDLERS = named({_softmax: "softmax log_softmax", _sigmoid: "sigmoid sigmoid_"})
+HANDLERS = named(
+    {_softmax: "softmax log_softmax _softmax _log_softmax", _sigmoid: "sigmoid sigmoid_"}
+)

@@ -31,8 +31,7 @@ def _max_pool(
     dilation: Any = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> int:
-    _refuse_indices(call, return_indices)
+) -> Sequence[Outcome]:
     n_dims = spatial_dims(call)
     windows = []
     for made, size, step, pad, spacing in zip(
@@ -50,8 +49,7 @@ def _max_pool(
 
 def _adaptive_max_pool(
     call: Call, input: Any, output_size: Any, return_indices: bool = False
-) -> int:
-    _refuse_indices(call, return_indices)
+) -> Sequence[Outcome]:
     n_dims = spatial_dims(call)
     windows = []
     lengths = zip(call.input_shape[-n_dims:], call.output_shape[-n_dims:], strict=True)
@@ -63,12 +61,7 @@ def _adaptive_max_pool(
     return _pool(call, windows)
 
 
-def _refuse_indices(call: Call, return_indices: bool) -> None:
-    if return_indices:
-        raise call.refusal(f"{call.operation} is accepted without return_indices=True only")
-
-
-def _pool(call: Call, windows: Sequence[Tensor]) -> int:
+def _pool(call: Call, windows: Sequence[Tensor]) -> Sequence[Outcome]:
     """Maxima over windows, given by the positions (n_windows, size) along each dimension.
 
     Positions outside of the value are padding.
@@ -82,11 +75,7 @@ def _pool(call: Call, windows: Sequence[Tensor]) -> int:
         joined = members[:, None, :, None] * length + positions[None, :, None, :]
         real = (members >= 0)[:, None, :, None] & inside[None, :, None, :]
         members = torch.where(real, joined, -1).flatten(2).flatten(0, 1)
-    return call.maxima(members)
-
-
-def _pool_with_indices(call: Call, *_: Any, **__: Any) -> int:
-    raise call.refusal("max-pooling is accepted without return_indices=True only")
+    return _with_indices(call, call.maxima(members))
 
 
 # Over dimensions
@@ -194,11 +183,11 @@ def _negated(call: Call, value: int) -> int:
 
 HANDLERS = named(
     {
-        _max_pool: "max_pool1d max_pool2d max_pool3d",
-        _adaptive_max_pool: "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
-        _pool_with_indices: "max_pool1d_with_indices max_pool2d_with_indices "
-        "max_pool3d_with_indices adaptive_max_pool1d_with_indices "
-        "adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices",
+        _max_pool: "max_pool1d max_pool2d max_pool3d max_pool1d_with_indices "
+        "max_pool2d_with_indices max_pool3d_with_indices",
+        _adaptive_max_pool: "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
+        "adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices "
+        "adaptive_max_pool3d_with_indices",
         _amax: "amax",
         _amin: "amin",
         _max: "max",

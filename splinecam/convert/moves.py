@@ -91,12 +91,12 @@ def _record(call: Call, index: Tensor, offset: Tensor, batch: Shape, shape: Shap
 HANDLERS = named(
     {
         move: "__getitem__ adjoint broadcast_to cat channel_shuffle chunk column_stack concat "
-        "concatenate diag diag_embed diagonal dsplit dstack expand expand_as flip fliplr flipud "
-        "gather hsplit hstack index index_select masked_fill mT moveaxis movedim "
-        "narrow native_channel_shuffle pad permute pixel_shuffle pixel_unshuffle repeat "
-        "repeat_interleave roll rot90 row_stack select slice split split_with_sizes stack "
-        "swapaxes swapdims T t take_along_dim tensor_split tile transpose tril triu unbind unfold "
-        "unsafe_chunk unsafe_split vsplit vstack where upsample_nearest1d upsample_nearest2d "
-        "upsample_nearest3d",
+        "concatenate copy diag diag_embed diagonal dsplit dstack expand expand_as fill flip fliplr "
+        "flipud gather hsplit hstack im2col index index_put index_select masked_fill mT moveaxis "
+        "movedim narrow native_channel_shuffle pad permute pixel_shuffle pixel_unshuffle repeat "
+        "repeat_interleave roll rot90 row_stack select select_scatter slice slice_scatter split "
+        "split_with_sizes stack swapaxes swapdims T t take_along_dim tensor_split tile transpose "
+        "tril triu unbind unfold unsafe_chunk unsafe_split upsample_nearest1d upsample_nearest2d "
+        "upsample_nearest3d vsplit vstack where",
     }
 )

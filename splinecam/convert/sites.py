@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import traceback
 from collections.abc import Callable, Iterable
@@ -14,8 +15,9 @@ from types import CodeType, FrameType, TracebackType
 import torch
 from torch import nn
 
-_LIBRARIES = tuple(
-    str(folder) + os.sep for folder in (Path(str(torch.__file__)).parent, Path(__file__).parents[1])
+_LIBRARIES = (
+    *(str(path) + os.sep for path in (Path(str(torch.__file__)).parent, Path(__file__).parents[1])),
+    functools.__file__,  # whose decorators stand between
 )
 
 

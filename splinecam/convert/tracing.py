@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
-from splinecam.convert.calls import Call, Handler
+from splinecam.convert.calls import Call, Handler, UnfollowableError
 from splinecam.convert.reasons import why_unknown, why_unreadable
 from splinecam.convert.replica import Replica
 from splinecam.convert.reshaping import REARRANGING
 from splinecam.convert.sites import Site, line_in_stack, line_in_traceback
-from splinecam.convert.traced import Recording, Standing, TracedTensor
+from splinecam.convert.traced import Recording, Standing, TracedTensor, without_dispatch
 from splinecam.errors import InvalidModelError, SplineCamError, UnsupportedLayerError
 from splinecam.linear import Reshape
 from splinecam.program import Affine
@@ -144,7 +144,7 @@ class Recorder:
         if standing.refusal is not None and standing.head is None:
             raise standing.refusal
         if output.is_stale:
-            raise UnsupportedLayerError(f"{site}: {_STALE}")
+            raise UnfollowableError(f"{site}: {_STALE}")
         if standing.value == self._start:
             raise InvalidModelError(f"{site} is empty: its output is its input")
         if recording.n_batch_dims:
@@ -191,14 +191,24 @@ class Recorder:
             for outcome in outcomes
         ] or [standing] * len(leaves)
         pairs = zip(leaves, standings, strict=True)
-        return tree_unflatten([TracedTensor.of(t, self).stand_for(s) for t, s in pairs], structure)
+        return tree_unflatten([self._traced(call, *pair) for pair in pairs], structure)
+
+    def _traced(self, call: Call, tensor: Tensor, standing: Standing) -> TracedTensor:
+        """Let a tensor of a call's result stand for a value, which has to have its shape."""
+        recording = self._recording
+        batch = (recording.batch,) * recording.n_batch_dims
+        with without_dispatch():
+            shape = tuple(tensor.shape)
+        if standing.refusal is None and shape != (*batch, *recording.shape_of(standing.value)):
+            standing = Standing(standing.value, call.mixing)
+        return TracedTensor.of(tensor, self).stand_for(standing)
 
     def _without_handler(self, call: Call) -> Any:
         """What torch makes of the call: a shape or the like, or tensors that stand for no value."""
         try:
             result = call.result
         except FAILURES as error:
-            raise call.refusal(why_unreadable(call.operation)) from error
+            raise call.unfollowable(why_unreadable(call.operation)) from error
         if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             return result
         refusal = _inherited(call).refusal or call.refusal(why_unknown(call.operation))
@@ -219,7 +229,7 @@ def _inherited(call: Call) -> Standing:
         if traced.standing.refusal is not None:
             return traced.standing
         if traced.is_stale:
-            return Standing(call.value, call.refusal(_STALE))
+            return Standing(call.value, call.unfollowable(_STALE))
     return Standing(call.value)
 
 
