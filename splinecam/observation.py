@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from splinecam.certificate import Record, allowed_distance, batches, corner_regions
-from splinecam.convert.replica import Replica
+from splinecam.convert.forward import Forward
 from splinecam.partition import Partition
 from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
 from splinecam.slices import Slice
@@ -23,6 +24,7 @@ from splinecam.slices import Slice
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
 Patterns = NDArray[np.uint8]
+Model = nn.Module | ExportedProgram
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -40,7 +42,7 @@ class Observation:
     ----------
     record : Record
     program : Program
-    model : torch.nn.Module
+    model : torch.nn.Module or ExportedProgram
         What the program has been converted from.
 
     Attributes
@@ -63,11 +65,11 @@ class Observation:
         (out,), the error of computing outputs.
     """
 
-    def __init__(self, record: Record, program: Program, model: nn.Module):
+    def __init__(self, record: Record, program: Program, model: Model):
         self._record = record
         self._slice = record.partition.slice
         self._program = program
-        self._model = Replica(model).root
+        self._model = Forward(model, self._slice.input_shape)
         self._outputs: list[Tensor] = []
         sizes = self._observe_vertices()
         noise = _noise(program, self._slice, sizes)

@@ -5,8 +5,9 @@ slice's stored floats. Taken from the partition is what is no float: which verti
 regions there are, their incidences, and the patterns q. Each vertex is *given* an exact place: a
 corner of the slice; on a side of the slice, where an edge's line meets it; elsewhere, where the
 lines of two of its edges meet. The line of an edge is the zero line of its hinge (a unit minus one
-of its breakpoints), as the affine function that follows from the pattern of the region on the
-edge's left. Shown is then:
+of its breakpoints, or the difference of the two members of a group that are largest on its sides),
+as the affine function that follows from the pattern of the region on the edge's left. Shown is
+then:
 
 1. *Outline*: the outer edges form one loop that visits the slice's corners in order.
 2. *Places*: two lines meet at every vertex, and the stored vertex is near, by a stated bound.
@@ -17,15 +18,17 @@ edge's left. Shown is then:
    the slice that is on no edge is in exactly one region.
 4. *Signs*: the sign of every hinge h at every vertex is known. In every region, h >= 0 at all
    corners and > 0 at one where the pattern says that the breakpoint is exceeded, and h <= 0 at all
-   corners where it says it is not.
+   corners where it says it is not. The member of a group that is largest by the pattern, minus any
+   other one, is >= 0 at all corners, and > 0 at one if the other one comes first.
 
 By induction over the layers, q is the pattern everywhere in the interior of each region: where it
 is for the layers before, the hinges of this layer are affine on the region, and by continuity on
 its closure; an affine function that is >= 0 at all corners and > 0 at one is > 0 inside; one that
-is <= 0 at all corners is < 0 inside or zero throughout, which counts as not exceeded. As patterns
+is <= 0 at all corners is < 0 inside or zero throughout, which counts as not exceeded; and of equal
+members the first one counts. As patterns
 differ across every inner edge (the check *flips*), and as the points with one pattern form a
 convex set, no two regions belong together: they are the linear regions. Each inner edge is where
-the units that flip there are at their breakpoints.
+the units that flip there are at their breakpoints, and the largest members of groups change.
 
 One sign for each vertex and hinge is enough, though many regions share the vertex: given the
 layers before, the affine functions that the regions around x have for h are all equal at x to the

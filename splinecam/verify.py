@@ -19,7 +19,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from splinecam.certificate import (
     SHOWN,
@@ -33,7 +32,7 @@ from splinecam.certificate import (
 )
 from splinecam.convert import convert
 from splinecam.errors import InvariantError
-from splinecam.observation import Observation, inner_points, piece_table
+from splinecam.observation import Model, Observation, inner_points, piece_table
 from splinecam.partition import Partition
 from splinecam.program import MaxGroups, Program
 from splinecam.proof import prove
@@ -45,14 +44,14 @@ ROUNDING = 1e-12
 """Error that affine maps may have, relative to the numbers that they add up."""
 
 
-def verify(partition: Partition, model: nn.Module, *, strict: bool = False) -> Certificate:
+def verify(partition: Partition, model: Model, *, strict: bool = False) -> Certificate:
     """Check a partition against the model that it is said to be of.
 
     Parameters
     ----------
     partition : Partition
         Whoever made it.
-    model : torch.nn.Module
+    model : torch.nn.Module or ExportedProgram
         It is converted anew and run on a private float64 copy; it is left as it is.
     strict : bool
         Whether to prove that the partition is exactly the model's, as `splinecam.proof` explains:
