@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
-from typing import SupportsInt
+from typing import NamedTuple, SupportsInt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam._types import Ints
 from splinecam.partition import Partition
 from splinecam.slices import Slice
+
+Ints = NDArray[np.integer]
+Patterns = NDArray[np.uint8]
 
 TOLERANCE = 1e-9
 """Error that coordinates and values may have, relative to their extent on the slice."""
@@ -23,6 +25,12 @@ SHOWN = 100
 
 ENTRIES = 2**20
 """Numbers that one batch of points or regions may have in a layer."""
+
+KEPT = 2**12
+"""Patterns of single regions that are kept."""
+
+HELD_PATTERNS = 2**26
+"""Entries of patterns that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +95,10 @@ class Certificate:
     failures : tuple of Failure
         What is wrong, up to 100 for each check.
     n_interval, n_exact : int
-        Pairs of a vertex and a hinge (a unit at one of its breakpoints) whose sign is certified by
-        interval arithmetic, and those certified exactly: in integers, or because the vertex is by
-        definition on the hinge's zero line. Both are 0 unless there is a proof.
+        Signs certified by interval arithmetic, and those certified exactly: in integers, or because
+        the vertex is by definition where the sign is zero. There is one for each vertex and hinge
+        (a unit at one of its breakpoints), and one for each corner of a region and each member of a
+        group other than the largest. Both are 0 unless there is a proof.
     """
 
     checks: tuple[Check, ...]
@@ -113,6 +122,21 @@ class Certificate:
         return "\n".join([*lines, *(f"  - {failure}" for failure in self.failures)])
 
 
+class EdgeBlock(NamedTuple):
+    """Some inner edges."""
+
+    edges: Ints
+    """(n,) the edges."""
+    left: Patterns
+    """(n, units) the patterns on their left."""
+    right: Patterns
+    """(n, units) the patterns on their right."""
+    flips: Ints
+    """(m,) which of `Partition.edge_flips` are theirs."""
+    flip_rows: Ints
+    """(m,) the places of the flips' edges in `edges`."""
+
+
 class Record:
     """Collects checks and failures, and names what they are about.
 
@@ -134,6 +158,7 @@ class Record:
         self._checks: list[Check] = []
         self._failures: list[Failure] = []
         self._first_units = np.cumsum([0, *partition.layer_sizes])
+        self._pattern = lru_cache(KEPT)(lambda region: self.patterns(np.array([region])).tobytes())
 
     def add(
         self,
@@ -185,19 +210,68 @@ class Record:
         return self._first_units[flips.layers] + flips.units
 
     @cached_property
-    def hinge_units(self) -> Ints:
-        """(H,) the unit of each hinge, counted through the network."""
-        network = self.partition.network
-        return self._first_units[network.hinge_layers] + network.hinge_units
+    def flip_pieces(self) -> Ints:
+        """(n, 2) the patterns of the units of `Partition.edge_flips` left and right of the edge."""
+        flips = self.partition.edge_flips
+        pieces = np.empty((len(flips.edges), 2), np.intp)
+        for block in self.edge_blocks():
+            units = self.flip_units[block.flips]
+            for side, patterns in enumerate((block.left, block.right)):
+                pieces[block.flips, side] = patterns[block.flip_rows, units]
+        return pieces
 
-    def exceeded(self, patterns: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Whether patterns (k, units) say that breakpoints are exceeded, (k, H)."""
-        return patterns[:, self.hinge_units] > self.partition.network.hinge_ranks
+    @cached_property
+    def edge_pieces(self) -> Ints:
+        """(E, 2) the patterns of each edge's unit on its left and right; zeros for outer edges."""
+        edges = self.partition.edge_flips.edges
+        pieces = np.zeros((self.partition.n_edges, 2), np.intp)
+        first = np.flatnonzero(np.diff(edges, prepend=-1))
+        pieces[edges[first]] = self.flip_pieces[first]
+        return pieces
+
+    def pattern(self, region: int) -> bytes:
+        """The pattern of one region."""
+        return self._pattern(region)
+
+    def patterns(self, regions: Ints | slice) -> Patterns:
+        """Patterns (k, units) of regions; all of them are kept if they are few."""
+        p = self.partition
+        if p.n_regions * p.n_units <= HELD_PATTERNS:
+            return self._all_patterns[regions]
+        return p.patterns(np.arange(p.n_regions)[regions])
+
+    @cached_property
+    def _all_patterns(self) -> Patterns:
+        return self.partition.patterns()
+
+    def region_blocks(self) -> Iterator[tuple[slice, Patterns]]:
+        """Ranges of regions with their patterns."""
+        p = self.partition
+        for block in batches(p.n_regions, p.n_units, HELD_PATTERNS):
+            yield block, self.patterns(block)
+
+    def edge_blocks(self) -> Iterator[EdgeBlock]:
+        """Inner edges with the patterns on their sides."""
+        p, flips = self.partition, self.partition.edge_flips
+        lefts = p.edge_regions[:, 0]
+        inner = np.flatnonzero(p.edge_layers >= 0)
+        inner = inner[np.argsort(lefts[inner], kind="stable")]
+        order = np.argsort(lefts[flips.edges], kind="stable")
+        rows = np.empty(p.n_edges, np.intp)
+        for block in batches(p.n_regions, 4 * p.n_units, HELD_PATTERNS):
+            ends = [block.start, block.stop]
+            edges = inner[slice(*np.searchsorted(lefts[inner], ends))]
+            own = order[slice(*np.searchsorted(lefts[flips.edges[order]], ends))]
+            regions, sides = np.unique(p.edge_regions[edges], return_inverse=True)
+            patterns, sides = self.patterns(regions), sides.reshape(-1, 2)
+            rows[edges] = np.arange(len(edges))
+            left, right = (patterns[side] for side in sides.T)
+            yield EdgeBlock(edges, left, right, own, rows[flips.edges[own]])
 
 
-def batches(count: int, entries: int) -> Iterator[slice]:
-    """Ranges of 0 … count - 1, each of things with `entries` numbers that fit in memory."""
-    step = max(1, ENTRIES // max(1, entries))
+def batches(count: int, entries: int, held: int = ENTRIES) -> Iterator[slice]:
+    """Ranges of 0 … count - 1, each of things with `entries` numbers, `held` of them in all."""
+    step = max(1, held // max(1, entries))
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 

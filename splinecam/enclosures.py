@@ -11,17 +11,20 @@ which is made of sums of products that are not negative.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from splinecam._types import Floats
-from splinecam.errors import UnsupportedLayerError
-from splinecam.program import Affine, MatMul, PiecewiseLinear, Program, Reshape, Scale
+from splinecam.linear import LinearMap, Shape
+from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program, Step
 from splinecam.slices import Slice
+
+Floats = NDArray[np.float64]
 
 TWO_ROUNDINGS = 2.0**-52
 """Twice the unit roundoff of float64."""
@@ -29,8 +32,8 @@ TWO_ROUNDINGS = 2.0**-52
 TINY = 2.0**-1000
 """More than 2^20 products lose by underflow."""
 
-CONSTANT = np.array([[0.0], [0.0], [1.0]])
-"""Which column of an affine map (3, units) takes the offsets."""
+CONSTANT = np.array([0.0, 0.0, 1.0])
+"""Which column of an affine map takes the offsets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,11 @@ class Ball:
 
     def __getitem__(self, key: Any) -> Ball:
         return Ball(self.mid[key], self.rad[key])
+
+    def is_equal(self, other: Ball) -> NDArray[np.bool_]:
+        """Where both are known to be the same number."""
+        same = self.mid.view(np.int64) == other.mid.view(np.int64)
+        return same & (self.rad == 0) & (other.rad == 0) & np.isfinite(self.mid)
 
     def __add__(self, other: Ball) -> Ball:
         mid = self.mid + other.mid
@@ -96,190 +104,238 @@ def round_up(values: Floats) -> Floats:
     return values * (1 + 2.0**-48) + TINY
 
 
-@dataclass(frozen=True, eq=False)
-class Product:
-    """A step ``W x + offset``, for each block of K entries of a flattened value.
-
-    Parameters
-    ----------
-    weight : ndarray
-        (D, K) float64.
-    offset : ndarray
-        (blocks * D,) float64.
-    """
-
-    weight: Floats
-    offset: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Scaling:
-    """A step ``factor * x + offset`` for each entry of a flattened value; both (units,) float64."""
-
-    factor: Floats
-    offset: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Bend:
-    """A piecewise-linear step, unit by unit.
-
-    Parameters
-    ----------
-    breakpoints : ndarray
-        (m, units) float64.
-    slopes : ndarray
-        (m + 1, units) float64.
-    anchors : ndarray
-        (units,) float64, the values at the first breakpoints.
-    """
-
-    breakpoints: Floats
-    slopes: Floats
-    anchors: Floats
-
-
-def read_steps(program: Program) -> list[Product | Scaling | Bend]:
-    """The steps of a program up to its last piecewise-linear one, on flattened values.
-
-    Raises
-    ------
-    UnsupportedLayerError
-        If the program is no chain of matrix products, scalings, reshapes and piecewise-linear
-        functions.
-    """
-    steps: list[Product | Scaling | Bend] = []
-    n_steps = 0
-    for index, step in enumerate(program.steps[: program.output]):
-        if step.inputs != (index,):
-            raise UnsupportedLayerError(
-                f"'{step.name}' reads the values {step.inputs}; exact arithmetic accepts chains, "
-                f"where it reads {(index,)}"
-            )
-        steps.append(_read_bend(step) if isinstance(step, PiecewiseLinear) else _read_affine(step))
-        if isinstance(step, PiecewiseLinear):
-            n_steps = len(steps)
-    return steps[:n_steps]
-
-
-def _read_bend(step: PiecewiseLinear) -> Bend:
-    tables = (step.breakpoints, step.slopes, step.anchor[None])
-    breakpoints, slopes, anchors = (step.per_unit(table).numpy() for table in tables)
-    return Bend(breakpoints, slopes, anchors[0])
-
-
-def _read_affine(step: Affine) -> Product | Scaling:
-    shape, linear = step.shape, step.linear
-    n_units = int(np.prod(shape))
-    offset = np.zeros(n_units)
-    if step.offset is not None:
-        offset = step.offset.expand(shape).reshape(-1).numpy()
-    if isinstance(linear, MatMul):
-        return Product(linear.weight.numpy(), offset)
-    if isinstance(linear, Scale):
-        return Scaling(linear.factor.expand(shape).reshape(-1).numpy(), offset)
-    if isinstance(linear, Reshape):
-        return Scaling(np.ones(n_units), offset)
-    raise UnsupportedLayerError(
-        f"'{step.name}' is a {type(linear).__name__}; exact arithmetic accepts MatMul, Scale and "
-        "Reshape"
-    )
-
-
 class EnclosedNetwork:
     """The network on a slice, in balls.
 
     Parameters
     ----------
     program : Program
-        As for `ExactNetwork`.
     slice_ : Slice
+
+    Attributes
+    ----------
+    layers : list of EnclosedBend or EnclosedMaximum
+        The piecewise steps.
     """
 
     def __init__(self, program: Program, slice_: Slice):
-        self._steps = read_steps(program)
-        self._plane = Ball.of(np.vstack([slice_.basis, slice_.origin]))
-        while self._steps and not isinstance(step := self._steps[0], Bend):
-            self._plane = _affine(step, self._plane, CONSTANT)
-            del self._steps[0]
+        shapes = [program.input_shape, *(step.shape for step in program.steps)]
+        enclosed = [_enclosed(step, [shapes[i] for i in step.inputs]) for step in program.steps]
+        self.layers = [step for step in enclosed if not isinstance(step, EnclosedAffine)]
+        last = enclosed.index(self.layers[-1]) if self.layers else -1
+        self._steps = list(zip(enclosed, (step.inputs for step in program.steps), strict=True))
+        del self._steps[last + 1 :]
+        # Values before any bend, as affine functions on the plane.
+        self._plane = {0: Ball.of(np.vstack([slice_.basis, slice_.origin]))[None]}
+        for made, (step, inputs) in enumerate(self._steps, 1):
+            if isinstance(step, EnclosedAffine) and set(inputs) <= set(self._plane):
+                self._plane[made] = step.on_columns(*(self._plane[i] for i in inputs))
 
-    def preactivations(self, uv: Ball) -> Iterator[tuple[Bend, Ball]]:
-        """Each layer with its pre-activations, (n, units), at points (n, 2) of the plane."""
+    def preactivations(self, uv: Ball) -> Iterator[Ball]:
+        """What each layer acts on at points (n, 2) of the plane.
+
+        Yields
+        ------
+        Ball
+            (n, units); for a layer of maxima the members of each group, (n, units, m), with
+            midpoints of -inf in the padding.
+        """
         u, v = uv[:, :1], uv[:, 1:]
-        values = self._plane[0] * u + self._plane[1] * v + self._plane[2]
-        for step in self._steps:
-            if isinstance(step, Bend):
-                yield step, values
-                values = _bent(step, values)
+        values = _Started(self._plane, lambda x: x[:, 0] * u + x[:, 1] * v + x[:, 2])
+        for made, (step, inputs) in enumerate(self._steps, 1):
+            if made in self._plane:
+                continue
+            read = [values[i] for i in inputs]
+            if isinstance(step, EnclosedAffine):
+                values[made] = step(*read)
             else:
-                values = _affine(step, values, np.ones(1))
+                yield step.reads(read[0])
+                values[made] = step(read[0])
 
-    def rows(self, patterns: NDArray[np.uint8]) -> Iterator[tuple[Bend, Ball]]:
-        """Each layer with its pre-activations as affine functions, (k, 3, units).
+    def rows(self, patterns: NDArray[np.uint8]) -> Iterator[Ball]:
+        """What each layer acts on, as affine functions: (k, 3, units) or (k, 3, units, m).
 
         They hold where the units of the layers before have the patterns (k, units).
         """
-        shape = (len(patterns), *self._plane.mid.shape)
-        mid, rad = (np.broadcast_to(x, shape) for x in (self._plane.mid, self._plane.rad))
-        rows, start = Ball(mid, rad), 0
-        for step in self._steps:
-            if isinstance(step, Bend):
-                yield step, rows
-                stop = start + len(step.anchors)
-                rows = _on_pieces(step, rows, patterns[:, start:stop])
-                start = stop
+        values = _Started(self._plane, lambda x: x[np.zeros(len(patterns), int)])
+        start = 0
+        for made, (step, inputs) in enumerate(self._steps, 1):
+            if made in self._plane:
+                continue
+            read = [values[i] for i in inputs]
+            if isinstance(step, EnclosedAffine):
+                values[made] = step.on_columns(*read)
             else:
-                rows = _affine(step, rows, CONSTANT)
+                yield step.reads(read[0])
+                stop = start + step.n_units
+                values[made] = step.on_pieces(read[0], patterns[:, start:stop])
+                start = stop
 
 
-def _affine(step: Product | Scaling, x: Ball, constant: Floats) -> Ball:
-    """An affine step on points (`constant` is 1), or on the columns of affine maps."""
-    offset = step.offset * constant
-    if isinstance(step, Scaling):
-        return x * Ball.of(step.factor) + Ball.of(offset)
-    width = step.weight.shape[1]
-    bound = (width + 4) * TWO_ROUNDINGS
+class _Started(dict[int, Ball]):
+    """Values that, where they are not known, come from those on the plane."""
 
-    def product(values: Floats, weight: Floats) -> Floats:
-        return (values.reshape(-1, width) @ weight.T).reshape(*values.shape[:-1], -1)
+    def __init__(self, plane: dict[int, Ball], start: Callable[[Ball], Ball]):
+        self._plane = plane
+        self._start = start
 
-    mid = product(x.mid, step.weight) + offset
-    spread = product(x.rad + bound * np.abs(x.mid), np.abs(step.weight)) + bound * np.abs(offset)
-    # The last term is NaN where the midpoint has overflown.
-    return Ball(mid, spread * (1 + bound) + TINY + 0 * mid)
+    def __missing__(self, value: int) -> Ball:
+        self[value] = self._start(self._plane[value])
+        return self[value]
 
 
-def _bent(step: Bend, z: Ball) -> Ball:
-    """A bend's values: no steeper in a ball than the steepest piece that the ball meets."""
-    kinks = np.diff(step.slopes, axis=0)
-    terms = [step.slopes[0] * (z.mid - step.breakpoints[0])]
-    terms += [k * np.maximum(z.mid - t, 0) for k, t in zip(kinks, step.breakpoints, strict=True)]
-    low, high = np.nextafter(z.mid - z.rad, -np.inf), np.nextafter(z.mid + z.rad, np.inf)
-    steepest = np.zeros_like(z.mid)
-    for piece, slope in enumerate(np.abs(step.slopes)):
-        met = np.ones(z.mid.shape, bool)
-        if piece > 0:
-            met &= high > step.breakpoints[piece - 1]
-        if piece < len(step.breakpoints):
-            met &= low < step.breakpoints[piece]
-        np.maximum(steepest, slope, out=steepest, where=met)
-    mid, size = step.anchors, np.abs(step.anchors)
-    for term in terms:
-        mid, size = mid + term, size + np.abs(term)
-    rounding = (len(terms) + 6) * TWO_ROUNDINGS * size
-    return Ball(mid, round_up(steepest * z.rad + rounding))
+class EnclosedAffine:
+    """An affine step on flattened values."""
+
+    def __init__(self, step: Affine, shapes: Sequence[Shape]):
+        self._linear = step.linear
+        self._magnitudes = step.linear.magnitudes()
+        self._n_terms = step.n_terms
+        self._shapes = shapes
+        self._is_rearrangement = step.n_terms == 0 and step.offset is None
+        offset = torch.zeros(()) if step.offset is None else step.offset
+        self._offset = offset.expand(step.shape).reshape(-1).numpy()
+
+    def __call__(self, *xs: Ball) -> Ball:
+        """Values (n, units) at points."""
+        return self._apply(xs, self._offset)
+
+    def on_columns(self, *xs: Ball) -> Ball:
+        """Values as affine functions, (k, 3, units)."""
+        return self._apply(xs, np.multiply.outer(CONSTANT, self._offset))
+
+    def _apply(self, xs: Sequence[Ball], offset: Floats) -> Ball:
+        mid = self._mapped(self._linear, [x.mid for x in xs])
+        if self._is_rearrangement:
+            return Ball(mid, self._mapped(self._linear, [x.rad for x in xs]))
+        bound = (self._n_terms + 4) * TWO_ROUNDINGS
+        mid = mid + offset
+        spread = self._mapped(self._magnitudes, [x.rad + bound * np.abs(x.mid) for x in xs])
+        spread = spread + bound * np.abs(offset)
+        # The last term is NaN where the midpoint has overflown.
+        return Ball(mid, spread * (1 + bound) + TINY + 0 * mid)
+
+    def _mapped(self, linear: LinearMap, xs: Sequence[Floats]) -> Floats:
+        """Apply a linear map to values (…, units)."""
+        outer = xs[0].shape[:-1]
+        batches = (
+            torch.from_numpy(np.ascontiguousarray(x)).reshape(-1, *shape)
+            for x, shape in zip(xs, self._shapes, strict=True)
+        )
+        return linear(*batches).reshape(*outer, -1).numpy()
 
 
-def _on_pieces(step: Bend, rows: Ball, pieces: NDArray[np.uint8]) -> Ball:
-    """A bend on affine functions (k, 3, units), each of them on a known piece."""
-    slopes, breakpoints = step.slopes, step.breakpoints
-    # From piece to piece, the offset makes up for the change of slope at the breakpoint.
-    changes = np.diff(slopes, axis=0) * breakpoints
-    terms = np.vstack([step.anchors, -slopes[0] * breakpoints[0], -changes])
-    sizes = np.abs(terms)
-    sizes[2:] = (np.abs(slopes[:-1]) + np.abs(slopes[1:])) * np.abs(breakpoints)
-    rounding = (len(terms) + 6) * TWO_ROUNDINGS * np.cumsum(sizes, axis=0)
-    offsets = Ball(np.cumsum(terms, axis=0), round_up(rounding))[1:]
-    places = pieces, np.arange(pieces.shape[1])
-    slope, offset = Ball.of(slopes[places][:, None]), offsets[places][:, None]
-    return rows * slope + offset * Ball.of(CONSTANT)
+class EnclosedBend:
+    """A piecewise-linear step on flattened values.
+
+    Attributes
+    ----------
+    breakpoints : ndarray
+        (b, units) float64.
+    n_units, n_read : int
+        Number of units, and of the numbers that they act on.
+    """
+
+    def __init__(self, step: PiecewiseLinear):
+        tables = (step.breakpoints, step.slopes, step.anchor[None])
+        self.breakpoints, self._slopes, (self._anchors,) = (
+            step.per_unit(table).numpy() for table in tables
+        )
+        self.n_units = self.n_read = step.n_units
+
+    def reads(self, x: Ball) -> Ball:
+        """The pre-activations."""
+        return x
+
+    def __call__(self, z: Ball) -> Ball:
+        """Values at points: no steeper in a ball than the steepest piece that the ball meets."""
+        kinks = np.diff(self._slopes, axis=0)
+        terms = [self._slopes[0] * (z.mid - self.breakpoints[0])]
+        terms += [
+            k * np.maximum(z.mid - t, 0) for k, t in zip(kinks, self.breakpoints, strict=True)
+        ]
+        low, high = np.nextafter(z.mid - z.rad, -np.inf), np.nextafter(z.mid + z.rad, np.inf)
+        mid, size = self._anchors, np.abs(self._anchors)
+        for term in terms:
+            mid, size = mid + term, size + np.abs(term)
+        rounding = (len(terms) + 6) * TWO_ROUNDINGS * size
+        rad = round_up(self._steepest(low, high) * z.rad + rounding)
+        # A function that is flat below its first breakpoint is known there without any doubt.
+        is_known = (self._slopes[0] == 0) & (high < self.breakpoints[0])
+        return Ball(np.where(is_known, self._anchors, mid), np.where(is_known, 0.0, rad))
+
+    def _steepest(self, low: Floats, high: Floats) -> Floats:
+        """The largest absolute slope between two numbers for each unit, (n, units)."""
+        steepest = np.zeros_like(low)
+        for piece, slope in enumerate(np.abs(self._slopes)):
+            met = np.ones(low.shape, bool)
+            if piece > 0:
+                met &= high > self.breakpoints[piece - 1]
+            if piece < len(self.breakpoints):
+                met &= low < self.breakpoints[piece]
+            np.maximum(steepest, slope, out=steepest, where=met)
+        return steepest
+
+    def on_pieces(self, z: Ball, pieces: NDArray[np.uint8]) -> Ball:
+        """Values as affine functions (k, 3, units), each of them on a known piece (k, units)."""
+        places = pieces, np.arange(self.n_units)
+        slope = Ball.of(self._slopes[places][:, None])
+        offset = self._piece_offsets[places][:, None]
+        return z * slope + offset * Ball.of(CONSTANT[:, None])
+
+    @cached_property
+    def _piece_offsets(self) -> Ball:
+        """What is added to slope times z on each piece, (b + 1, units)."""
+        slopes, breakpoints = self._slopes, self.breakpoints
+        # From piece to piece, the offset makes up for the change of slope at the breakpoint.
+        changes = np.diff(slopes, axis=0) * breakpoints
+        terms = np.vstack([self._anchors, -slopes[0] * breakpoints[0], -changes])
+        sizes = np.abs(terms)
+        sizes[2:] = (np.abs(slopes[:-1]) + np.abs(slopes[1:])) * np.abs(breakpoints)
+        rounding = (len(terms) + 6) * TWO_ROUNDINGS * np.cumsum(sizes, axis=0)
+        return Ball(np.cumsum(terms, axis=0), round_up(rounding))[1:]
+
+
+class EnclosedMaximum:
+    """The maxima of groups of a flattened value's entries.
+
+    Attributes
+    ----------
+    members : ndarray
+        (units, m) int64, as in `MaxGroups`.
+    n_units, n_read : int
+        Number of groups, and of all their members.
+    """
+
+    def __init__(self, step: MaxGroups):
+        self.members = step.members.numpy()
+        self.n_units, self.n_read = step.n_units, self.members.size
+
+    def reads(self, x: Ball) -> Ball:
+        """The members of each group, (…, units, m)."""
+        padding = self.members < 0
+        mid, rad = x.mid[..., self.members], x.rad[..., self.members]
+        return Ball(np.where(padding, -np.inf, mid), np.where(padding, 0.0, rad))
+
+    def __call__(self, x: Ball) -> Ball:
+        """Values (n, units) at points: no more doubtful than any member that may be largest."""
+        members = self.reads(x)
+        mid = members.mid.max(axis=-1)
+        low = (members.mid - members.rad).max(axis=-1)
+        high = np.nextafter(members.mid + members.rad, np.inf)
+        may_be = ~(high < np.nextafter(low, -np.inf)[..., None])
+        rad = np.where(may_be, members.rad, 0.0).max(axis=-1)
+        return Ball(mid, rad)
+
+    def on_pieces(self, x: Ball, pieces: NDArray[np.uint8]) -> Ball:
+        """Values as affine functions (k, 3, units), each with a known largest member (k, units)."""
+        chosen = self.members[np.arange(self.n_units), pieces][:, None]
+        return Ball(*(np.take_along_axis(y, chosen, axis=2) for y in (x.mid, x.rad)))
+
+
+def _enclosed(
+    step: Step, shapes: Sequence[Shape]
+) -> EnclosedAffine | EnclosedBend | EnclosedMaximum:
+    if isinstance(step, Affine):
+        return EnclosedAffine(step, shapes)
+    return EnclosedBend(step) if isinstance(step, PiecewiseLinear) else EnclosedMaximum(step)

@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
 from torch import Tensor
 from torch.nn.functional import conv1d, conv2d, conv3d
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Shape = tuple[int, ...]
 Units = NDArray[np.int64]
@@ -245,7 +248,7 @@ class Gather:
         for size in map(prod, shapes):
             (inside,) = np.nonzero((index >= start) & (index < start + size))
             entries = (np.ones(len(inside)), (inside, index[inside] - start))
-            found.append(csr_array(entries, shape=(len(units), size)))
+            found.append(_csr(entries, (len(units), size)))
             start += size
         return found
 
@@ -295,11 +298,11 @@ class Applied:
     def rows(self, units: Units, *shapes: Shape) -> list[csr_array]:
         """Read the coefficients of some entries of the result, by reverse differentiation."""
         at_once = max(1, _ENTRIES_AT_ONCE // sum(map(prod, shapes)))
-        parts = [
-            [csr_array(gradient.numpy()) for gradient in self._gradients(chosen, shapes)]
-            for chosen in _chunks(units, at_once)
-        ]
-        return [csr_array(vstack(blocks)) for blocks in zip(*parts, strict=True)]
+        found: list[list[csr_array]] = [[] for _ in shapes]
+        for chosen in _chunks(units, at_once):
+            for parts, gradient in zip(found, self._gradients(chosen, shapes), strict=True):
+                parts.append(_csr(gradient.numpy(), tuple(gradient.shape)))
+        return [_stacked(parts) for parts in found]
 
     def _gradients(self, units: Units, shapes: Sequence[Shape]) -> Iterator[Tensor]:
         """Derivatives (k, size) of entry ``units[i]`` in batch entry i, for each argument."""
@@ -314,7 +317,7 @@ class Applied:
                 yield flat(gradient)
 
 
-LinearMap = MatMul | Scale | Reshape | Sum | Gather | Applied
+LinearMap = MatMul | Convolution | Scale | Reshape | Sum | Gather | Applied
 
 
 def flat(x: Tensor) -> Tensor:
@@ -336,6 +339,22 @@ def _sparse(columns: Units, coefficients: NDArray[np.float64], size: int) -> csr
     """A matrix (k, size) that has ``coefficients[i, j]`` in column ``columns[i, j]`` of row i."""
     n_rows, n_columns = columns.shape
     starts = np.arange(n_rows + 1) * n_columns
-    matrix = csr_array((coefficients.ravel(), columns.ravel(), starts), shape=(n_rows, size))
+    return _csr((coefficients.ravel(), columns.ravel(), starts), (n_rows, size))
+
+
+# scipy.sparse takes a fifth of a second to import, for which partitions need not wait.
+
+
+def _csr(entries: Any, shape: Shape) -> csr_array:
+    """A sparse matrix without zeros, from what scipy makes one of."""
+    from scipy.sparse import csr_array
+
+    matrix = csr_array(entries, shape=shape)
     matrix.eliminate_zeros()
     return matrix
+
+
+def _stacked(parts: list[csr_array]) -> csr_array:
+    from scipy.sparse import csr_array, vstack
+
+    return csr_array(vstack(parts))

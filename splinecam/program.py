@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf, prod
+from typing import TYPE_CHECKING
 
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from splinecam.linear import (
@@ -32,6 +32,9 @@ from splinecam.linear import (
     Units,
     flat,
 )
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = [
     "Affine",

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import oracle
-from oracle import OracleNetwork, OraclePartition, fractions, read_sequential
+from oracle import OraclePartition, read_sequential
 from splinecam import Partition, Slice, compute_partition
 
 RTOL = 1e-8
@@ -94,12 +94,13 @@ def match_regions(p: Partition, expected: OraclePartition) -> np.ndarray:
 def match_vertices(p: Partition, expected: OraclePartition) -> np.ndarray:
     """Give each vertex the number that it has with the oracle; check edges on the way.
 
-    An edge runs so that its first unit is greater on its left, so its ends can be told apart. Only
-    corners of the slice can be without an interior edge; they are told by their coordinates.
+    An edge runs so that its first region is on its left, so its ends can be told apart; its first
+    unit, if it has breakpoints, is greater there. Only corners of the slice can be without an
+    interior edge; they are told by their coordinates.
     """
     numbers = np.full(p.n_vertices, -1)
     regions, patterns = match_regions(p, expected), p.patterns().astype(int)
-    first_units = np.cumsum([0, *p.layer_sizes])
+    first_units, groups = np.cumsum([0, *p.layer_sizes]), expected.network.groups
     expected_edges = {frozenset(edge.regions): edge for edge in expected.interior_edges}
     for edge in np.flatnonzero(p.edge_regions[:, 1] >= 0).tolist():
         left, right = p.edge_regions[edge]
@@ -107,11 +108,11 @@ def match_vertices(p: Partition, expected: OraclePartition) -> np.ndarray:
         layer, unit = p.edge_layers[edge], p.edge_units[edge]
         assert (layer, unit) == min(partner.flips)
         change = patterns[left] - patterns[right]
-        assert change[first_units[layer] + unit] == 1
-        assert flips_of(p, edge) == [
-            (layer, unit, change[first_units[layer] + unit])
-            for layer, unit in sorted(partner.flips)
-        ]
+        flips = flips_of(p, edge)
+        assert [(layer, unit) for layer, unit, _ in flips] == sorted(partner.flips)
+        steps = [(change[first_units[k] + n], s) for k, n, s in flips if k not in groups]
+        assert all(found == expected for found, expected in steps)
+        assert layer in groups or steps[0] == (1, 1)
         same_way = partner.regions[0] == regions[left]
         ends = partner.ends if same_way else partner.ends[::-1]
         for vertex, number in zip(p.edges[edge], ends, strict=True):
@@ -147,29 +148,10 @@ def assert_same_geometry(p: Partition, expected: OraclePartition) -> None:
     areas = np.array(expected.areas, dtype=float)
     assert_near(p.areas, areas[regions], 4 * extent * atol)
     expected_maps = zip(*expected.affine_maps, strict=True)
-    terms = largest_terms(expected.network)
+    terms = expected.network.largest_terms()
     for found, parts, largest in zip(p.affine_maps(), expected_maps, terms, strict=True):
         exact = np.array([part.astype(float) for part in parts])
         assert (np.abs(found - exact[regions]) <= 1e-13 * largest).all()
-
-
-def largest_terms(network: OracleNetwork) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the absolute values of the terms of A (out, 2) and b (out,) of any affine map."""
-    slopes, offsets = np.eye(2), np.zeros(2)
-    for layer in network.layers:
-        weight, bias = magnitudes(layer.weight), magnitudes(layer.bias)
-        steepest = np.array([max(map(abs, f.slopes)) for f in layer.activations], float)
-        highest = np.array([max(map(abs, f.intercepts)) for f in layer.activations], float)
-        slopes = steepest[:, None] * (weight @ slopes)
-        offsets = steepest * (weight @ offsets + bias) + highest
-    if network.output is not None:
-        weight, bias = magnitudes(network.output.weight), magnitudes(network.output.bias)
-        slopes, offsets = weight @ slopes, weight @ offsets + bias
-    return slopes, offsets
-
-
-def magnitudes(numbers: Any) -> np.ndarray:
-    return np.abs(fractions(numbers)).astype(float)
 
 
 def assert_near(found: np.ndarray, exact: np.ndarray, atol: float) -> None:

@@ -28,6 +28,7 @@ import torch
 from torch import nn
 
 T = TypeVar("T")
+Model = TypeVar("Model", bound=nn.Module)
 Rng = np.random.Generator
 Parameters = tuple[np.ndarray, np.ndarray]  # weight (D, K) and bias (D,)
 LayerFamily = Callable[[Rng, int, "Prefix"], Parameters]
@@ -379,11 +380,11 @@ def relocate(
     return moved, scale * polygon + np.array(centre)
 
 
-def perturb(model: nn.Sequential, rng: Rng, scale: float, fraction: float) -> nn.Sequential:
+def perturb(model: Model, rng: Rng, scale: float, fraction: float) -> Model:
     """Copy a model with noise of the given size on the weights of a fraction of its units."""
     perturbed = copy.deepcopy(model)
     with torch.no_grad():
-        for module in perturbed:
+        for module in perturbed.modules():
             if isinstance(module, nn.Linear):
                 chosen = rng.random(module.out_features) < fraction
                 for parameter in (module.weight.T, module.bias):

@@ -89,7 +89,7 @@ class OracleLayer:
         return fractions(self.bias)
 
     @cached_property
-    def activations(self) -> list[_Activation]:
+    def activations(self) -> list[Activation]:
         """The activation function of each unit."""
         n_units = len(self.exact_bias)
         breakpoints, slopes = (
@@ -97,7 +97,7 @@ class OracleLayer:
             for lists in (self.breakpoints, self.slopes)
         )
         value = list(self.value) if hasattr(self.value, "__len__") else [self.value] * n_units
-        return [_Activation.of(*f) for f in zip(breakpoints, slopes, value, strict=True)]
+        return [Activation.of(*f) for f in zip(breakpoints, slopes, value, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,23 @@ class OracleNetwork:
             for unit in range(len(layer.exact_bias))
         ]
 
+    groups = frozenset[int]()
+    """The layers of maxima: there are none."""
+
+    def largest_terms(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of the absolute values of the terms of A (out, 2) and b (out,), of any region."""
+        slopes, offsets = np.eye(2), np.zeros(2)
+        for layer in self.layers:
+            weight, bias = magnitudes(layer.weight), magnitudes(layer.bias)
+            steepest = np.array([max(map(abs, f.slopes)) for f in layer.activations], float)
+            highest = np.array([max(map(abs, f.intercepts)) for f in layer.activations], float)
+            slopes = steepest[:, None] * (weight @ slopes)
+            offsets = steepest * (weight @ offsets + bias) + highest
+        if self.output is not None:
+            weight, bias = magnitudes(self.output.weight), magnitudes(self.output.bias)
+            slopes, offsets = weight @ slopes, weight @ offsets + bias
+        return slopes, offsets
+
     def evaluate(self, point: Any) -> tuple[list[np.ndarray], np.ndarray]:
         """Evaluate each layer's pre-activations and the output at a point, straight and exactly."""
         x = fractions(point)
@@ -148,7 +165,7 @@ class OracleNetwork:
 
 
 @dataclass(frozen=True)
-class _Activation:
+class Activation:
     """``slopes[p] z + intercepts[p]`` on piece ``p``, the number of breakpoints below ``z``."""
 
     breakpoints: tuple[Fraction, ...]
@@ -156,7 +173,7 @@ class _Activation:
     intercepts: tuple[Fraction, ...]
 
     @classmethod
-    def of(cls, breakpoints: Any, slopes: Any, value: Any) -> _Activation:
+    def of(cls, breakpoints: Any, slopes: Any, value: Any) -> Activation:
         t, s = tuple(fractions(breakpoints)), tuple(fractions(slopes))
         if not t or len(s) != len(t) + 1 or any(a >= b for a, b in pairwise(t)):
             raise ValueError(f"need m >= 1 increasing breakpoints and m + 1 slopes, got {t}, {s}")
@@ -178,6 +195,17 @@ def fractions(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().double().numpy()
     return _convert(Fraction, values)  # refuses NaN and infinity
+
+
+def magnitudes(numbers: Any) -> np.ndarray:
+    """Absolute values, as floats."""
+    return np.abs(fractions(numbers)).astype(float)
+
+
+def as_integers(numbers: np.ndarray) -> np.ndarray:
+    """Turn Fractions that are integers into these."""
+    assert all(number.denominator == 1 for number in numbers.flat)
+    return _convert(int, numbers)
 
 
 def _convert(number: Callable[[Any], Any], values: Any) -> np.ndarray:
@@ -205,22 +233,22 @@ class _IntegerLayer:
             [fractions(getattr(f, name)) for f in layer.activations]
             for name in ("breakpoints", "slopes", "intercepts")
         )
-        factor = _common_denominator(layer.exact_weight, layer.exact_bias, *breakpoints)
+        factor = common_denominator(layer.exact_weight, layer.exact_bias, *breakpoints)
         z_scale = factor * scale
-        slope_factor = _common_denominator(*slopes, *intercepts)
+        slope_factor = common_denominator(*slopes, *intercepts)
         out_scale = slope_factor * z_scale
         integers = cls(
-            weight=_convert(int, layer.exact_weight * factor),
-            bias=_convert(int, layer.exact_bias * z_scale),
-            breakpoints=[_convert(int, t * z_scale) for t in breakpoints],
-            slopes=[_convert(int, slope * slope_factor) for slope in slopes],
-            intercepts=[_convert(int, intercept * out_scale) for intercept in intercepts],
+            weight=as_integers(layer.exact_weight * factor),
+            bias=as_integers(layer.exact_bias * z_scale),
+            breakpoints=[as_integers(t * z_scale) for t in breakpoints],
+            slopes=[as_integers(slope * slope_factor) for slope in slopes],
+            intercepts=[as_integers(intercept * out_scale) for intercept in intercepts],
         )
         return integers, out_scale
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
     """A convex polygon, with the input of the next layer as affine functions on it."""
 
     corners: Polygon
@@ -231,7 +259,7 @@ class _Cell:
 def partition(network: OracleNetwork, polygon: Any) -> OraclePartition:
     """Cut a convex polygon, (n, 2) corners in either order, into the regions of a network."""
     slice_corners = convex_corners(polygon)
-    cells = [_Cell(slice_corners, np.array([[1, 0, 0], [0, 1, 0]], dtype=object), ())]
+    cells = [Cell(slice_corners, np.array([[1, 0, 0], [0, 1, 0]], dtype=object), ())]
     scale = 1
     for exact_layer in network.layers:
         layer, scale = _IntegerLayer.of(exact_layer, scale)
@@ -251,30 +279,30 @@ def convex_corners(polygon: Any) -> Polygon:
     return corners
 
 
-def _cut_by_layer(cell: _Cell, layer: _IntegerLayer) -> Iterator[_Cell]:
+def _cut_by_layer(cell: Cell, layer: _IntegerLayer) -> Iterator[Cell]:
     """Cut a cell by all units of a layer, and carry the layer's output along."""
     z = layer.weight @ cell.rows
     z[:, 2] += layer.bias
     parts: list[tuple[Polygon, Pattern]] = [(cell.corners, ())]
     for row, breakpoints in zip(z, layer.breakpoints, strict=True):
-        whole = _cut_by_unit(cell.corners, row, breakpoints)
+        whole = cut_by_unit(cell.corners, row, breakpoints)
         if len(whole) == 1:  # on one side everywhere: spare the parts the same question
             parts = [(corners, (*pattern, whole[0][1])) for corners, pattern in parts]
         else:
             parts = [
                 (piece, (*pattern, exceeded))
                 for corners, pattern in parts
-                for piece, exceeded in _cut_by_unit(corners, row, breakpoints)
+                for piece, exceeded in cut_by_unit(corners, row, breakpoints)
             ]
     for corners, pattern in parts:
         pieces = list(enumerate(pattern))
         rows = z * np.array([[layer.slopes[unit][piece]] for unit, piece in pieces], dtype=object)
         intercepts = [layer.intercepts[unit][piece] for unit, piece in pieces]
         rows[:, 2] += np.array(intercepts, dtype=object)
-        yield _Cell(corners, rows, cell.pattern + pattern)
+        yield Cell(corners, rows, cell.pattern + pattern)
 
 
-def _cut_by_unit(
+def cut_by_unit(
     corners: Polygon, row: np.ndarray, breakpoints: np.ndarray
 ) -> list[tuple[Polygon, int]]:
     """Cut a polygon by a unit; pieces with the number of breakpoints that they exceed."""
@@ -284,12 +312,12 @@ def _cut_by_unit(
         pieces = [
             (half, exceeded + side)
             for piece, exceeded in pieces
-            for half, side in _cut_by_line(piece, (a, b, c - breakpoint))
+            for half, side in cut_by_line(piece, (a, b, c - breakpoint))
         ]
     return pieces
 
 
-def _cut_by_line(corners: Polygon, line: Line) -> list[tuple[Polygon, int]]:
+def cut_by_line(corners: Polygon, line: Line) -> list[tuple[Polygon, int]]:
     """Cut a polygon into its parts with ``line <= 0`` (side 0) and ``line > 0`` (side 1)."""
     a, b, c = line
     values = [a * x + b * y + c * w for x, y, w in corners]
@@ -337,7 +365,7 @@ def _determinant(p: Homogeneous, q: Homogeneous, r: Homogeneous) -> int:
     )
 
 
-def _common_denominator(*arrays: np.ndarray) -> int:
+def common_denominator(*arrays: np.ndarray) -> int:
     return math.lcm(*(value.denominator for array in arrays for value in array.flat))
 
 
@@ -381,9 +409,7 @@ class OraclePartition:
         Each one once; regions meet side to side, so an edge is a whole side of both of them.
     """
 
-    def __init__(
-        self, network: OracleNetwork, slice_corners: Polygon, cells: list[_Cell], scale: int
-    ) -> None:
+    def __init__(self, network: Any, slice_corners: Polygon, cells: list[Cell], scale: int) -> None:
         self.network = network
         self.patterns = [cell.pattern for cell in cells]
         self._cells = cells

@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import families_dag
+from oracle_graph import partition_graph
 from splinecam.convert import convert
 from splinecam.errors import InvalidArgumentError, InvalidSliceError, UnsupportedLayerError
 from splinecam.exact import (
@@ -467,6 +469,26 @@ def test_rows_of_branches_are_the_preactivations(name):
                 expected = [z[members[n][k]] for n, k in places]
             assert [value(row, point_at(u, v)) for row in found] == [x * scale for x in expected]
     assert len(met) > 1
+
+
+@pytest.mark.parametrize("family", families_dag.FAMILIES)
+def test_rows_of_converted_models_are_those_of_the_oracle(family):
+    model, graph, polygon = families_dag.example(family, "integer", 1)
+    p = partition_graph(graph, polygon)
+    network = ExactNetwork(convert(model, (2,)), SQUARE)
+    assert network.layer_sizes == tuple(graph.size(value) for value in graph.layer_values)
+    for pattern, (corner, *_) in zip(p.patterns, p.polygons, strict=True):
+        values = graph.evaluate(corner)
+        for number, layer in enumerate(graph.layers):
+            z = values[layer.value] * 2 ** network.power(number)
+            if number in graph.groups:
+                pairs = [(n, k) for n, m in enumerate(layer.members) for k in range(len(m))]
+                places = [(n, k) for n, k in pairs if layer.members[n][k] >= 0]
+                rows = network.members(number, bytes(pattern), places)
+                z = [z[layer.members[n][k]] for n, k in places]
+            else:
+                rows = network.rows(number, bytes(pattern))
+            assert [a * corner[0] + b * corner[1] + c for a, b, c in rows] == list(z)
 
 
 def test_differences_are_those_of_members():

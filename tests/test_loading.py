@@ -19,6 +19,7 @@ import splinecam as sc
 from small_models import inputs
 from splinecam._loading import find_model
 from splinecam.convert import convert
+from splinecam.convert.forward import Forward
 from splinecam.errors import (
     InvalidArgumentError,
     InvalidFileError,
@@ -44,7 +45,8 @@ def exported(batch: int = 2, *, is_dynamic: bool = False) -> torch.export.Export
 
 
 def assert_is_network(model: nn.Module | torch.export.ExportedProgram) -> None:
-    program, x = convert(model, (1, 6, 6)), inputs(1, 6, 6)
+    program, x = convert(model, (1, 6, 6)), inputs(1, 6, 6)[:5]
+    torch.testing.assert_close(Forward(model, (1, 6, 6))(x), network()(x))
     assert program.head is not None
     torch.testing.assert_close(program.head(program(x)), network()(x))
     theirs = convert(network(), (1, 6, 6))
@@ -85,7 +87,9 @@ def test_exported_program_with_a_fixed_batch_in_its_shapes() -> None:
 
     program = torch.export.export(Fixed(), (torch.zeros(1, 2, 2),))
     x = inputs(2, 2)
-    assert torch.equal(convert(program, (2, 2))(x), x.relu().amax(1))
+    for model in (program, Fixed()):
+        assert torch.equal(convert(model, (2, 2))(x), x.relu().amax(1))
+        assert torch.equal(Forward(model, (2, 2))(x), x.relu().amax(1))
 
 
 def test_exported_program_says_what_inputs_it_takes() -> None:
@@ -285,12 +289,17 @@ def test_onnx_file_without_the_packages(tmp_path: Path, monkeypatch: pytest.Monk
 def test_pretrained_network(name: str, shape: tuple[int, ...], n_units: int) -> None:
     model = sc.load_model(NETWORKS / f"{name}.onnx")
     program = convert(model, shape)
-    assert isinstance(model, nn.Module)
-    model.double()
     x = inputs(*shape)[:4] / 4
-    expected = torch.cat([model(each[None]) for each in x])
-    torch.testing.assert_close(program(x), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(program(x), Forward(model, shape)(x), rtol=1e-9, atol=1e-9)
     assert program.patterns(x).shape == (4, n_units)
+
+
+def test_partition_of_an_exported_program() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 1))
+    slice_ = sc.Slice.box((-1, 1), (-1, 1))
+    theirs = sc.compute_partition(torch.export.export(model, (torch.zeros(1, 2),)), slice_)
+    assert theirs.n_regions == sc.compute_partition(model, slice_).n_regions > 5
 
 
 # Names

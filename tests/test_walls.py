@@ -19,7 +19,7 @@ ROOT = Path(splinecam.__file__).parent
 WALLS = {
     "torch": {
         *("linear", "program", "convert", "restrict", "root", "subdivision", "engine"),
-        *("propagate", "verify", "complexity"),
+        *("propagate", "enclosures", "observation", "verify", "complexity"),
         *("batchnorm", "distances", "held", "power", "recorder", "segments"),
         *("_activations", "_batches", "_forward", "_loading", "cli", "demo"),
     },

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splinecam.convert.averages import per_dim
 from splinecam.convert.calls import Call
 from splinecam.convert.table import named
 from splinecam.convert.traced import TracedTensor
+from splinecam.linear import Convolution
 
 
 def _convolve(
@@ -27,6 +29,11 @@ def _convolve(
     groups: int = 1,
 ) -> int:
     kernel = _kernel(call, input, weight)
+    offset, n_dims = _per_channel(call, bias, kernel), kernel.ndim - 2
+    if len(call.input_shape) == n_dims + 1 and not isinstance(padding, str):
+        stride, padding, dilation = (per_dim(x, n_dims) for x in (stride, padding, dilation))
+        convolution = Convolution(call.finite(kernel), stride, padding, dilation, groups)
+        return call.affine(convolution, offset)
     return call.applied(
         getattr(torch, call.operation),
         None,
@@ -35,9 +42,9 @@ def _convolve(
         dilation,
         groups,
         weights=(kernel,),
-        offset=_per_channel(call, bias, kernel),
+        offset=offset,
         n_terms=prod(kernel.shape[1:]),
-        n_dims=kernel.ndim - 2,
+        n_dims=n_dims,
     )
 
 

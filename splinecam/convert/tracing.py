@@ -28,7 +28,7 @@ from splinecam.convert.reasons import why_unknown, why_unreadable
 from splinecam.convert.replica import Replica
 from splinecam.convert.reshaping import REARRANGING
 from splinecam.convert.sites import Site, line_in_stack, line_in_traceback
-from splinecam.convert.traced import Recording, Standing, TracedTensor
+from splinecam.convert.traced import Recording, Standing, TracedTensor, without_dispatch
 from splinecam.errors import InvalidModelError, SplineCamError, UnsupportedLayerError
 from splinecam.linear import Reshape
 from splinecam.program import Affine
@@ -191,7 +191,17 @@ class Recorder:
             for outcome in outcomes
         ] or [standing] * len(leaves)
         pairs = zip(leaves, standings, strict=True)
-        return tree_unflatten([TracedTensor.of(t, self).stand_for(s) for t, s in pairs], structure)
+        return tree_unflatten([self._traced(call, *pair) for pair in pairs], structure)
+
+    def _traced(self, call: Call, tensor: Tensor, standing: Standing) -> TracedTensor:
+        """Let a tensor of a call's result stand for a value, which has to have its shape."""
+        recording = self._recording
+        batch = (recording.batch,) * recording.n_batch_dims
+        with without_dispatch():
+            shape = tuple(tensor.shape)
+        if standing.refusal is None and shape != (*batch, *recording.shape_of(standing.value)):
+            standing = Standing(standing.value, call.mixing)
+        return TracedTensor.of(tensor, self).stand_for(standing)
 
     def _without_handler(self, call: Call) -> Any:
         """What torch makes of the call: a shape or the like, or tensors that stand for no value."""
