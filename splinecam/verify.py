@@ -21,10 +21,9 @@ from math import prod
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from splinecam._types import Floats, Ints
+from splinecam._types import Floats, Ints, Patterns
 from splinecam.certificate import (
     SHOWN,
     TOLERANCE,
@@ -44,8 +43,6 @@ from splinecam.partition import Partition
 from splinecam.program import PiecewiseLinear, Program
 from splinecam.proof import prove
 from splinecam.slices import Slice
-
-Patterns = NDArray[np.uint8]
 
 EPS = float(np.finfo(np.float64).eps)
 
