@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds
+from splinecam._kernels.edges import FURTHEST
 from splinecam.errors import InvalidModelError
 from splinecam.planar import PlanarNetwork
 
@@ -31,6 +32,15 @@ def coordinate_rounding(polygon: np.ndarray) -> float:
     """Error of computing one coordinate in a polygon (n, 2): roundings of its largest numbers."""
     extent = np.linalg.norm(np.ptp(polygon, axis=0))
     return float(16 * UNIT_ROUNDOFF * (extent + np.linalg.norm(np.abs(polygon).max(axis=0))))
+
+
+def vertex_error(polygon: np.ndarray) -> float:
+    """How far a stored vertex in a polygon (n, 2) may be from its true place.
+
+    It is a few roundings but where lines are nearly parallel; there the engine places exactly what
+    may be too far away.
+    """
+    return FURTHEST * coordinate_rounding(polygon)
 
 
 def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinecam._kernels.edges import BAD
 from splinecam._kernels.hashing import hash_regions
 from splinecam._kernels.traversal import find_misfit
-from splinecam.bounds import coordinate_rounding, network_bounds
+from splinecam.bounds import network_bounds, vertex_error
 from splinecam.errors import InvariantError
 from splinecam.flips import find_flips
 
@@ -97,7 +96,7 @@ def _check_signs(p: Partition) -> None:
     patterns = p.patterns(regions)
     # An inner point of a region that is small compared to how far the engine lets vertices be off
     # may be as far outside.
-    distance = 4 * BAD * coordinate_rounding(p.slice.polygon)
+    distance = vertex_error(p.slice.polygon)
     sizes = np.diff(p.region_offsets)
     is_small = ~(p.areas > sizes * distance * p.perimeters)
     distances = np.where(is_small, distance, 0.0)[regions]
