@@ -15,6 +15,7 @@ import numpy as np
 
 from splinecam._kernels.arrays import Bounds
 from splinecam._kernels.bounds import SAFETY, bound_activations, bound_hinges
+from splinecam._kernels.edges import FURTHEST
 from splinecam.errors import InvalidModelError
 from splinecam.planar import PlanarNetwork
 
@@ -32,6 +33,15 @@ def coordinate_rounding(polygon: np.ndarray) -> float:
     low, high = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
     extent = hypot(high[0] - low[0], high[1] - low[1])
     return 16 * UNIT_ROUNDOFF * (extent + _farthest(low, high))
+
+
+def vertex_error(polygon: np.ndarray) -> float:
+    """How far a stored vertex in a polygon (n, 2) may be from its true place.
+
+    It is a few roundings but where lines are nearly parallel; there the engine places exactly what
+    may be too far away.
+    """
+    return FURTHEST * coordinate_rounding(polygon)
 
 
 def _farthest(low: list[float], high: list[float]) -> float:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinecam._kernels.edges import BAD
 from splinecam._kernels.hashing import hash_regions
 from splinecam._kernels.traversal import find_misfit
-from splinecam.bounds import coordinate_rounding, network_bounds
+from splinecam.bounds import network_bounds, vertex_error
 from splinecam.errors import InvariantError
 from splinecam.flips import find_flips
 
@@ -53,7 +52,7 @@ def inner_points(p: Partition) -> np.ndarray:
 
 def _check_changes(p: Partition) -> None:
     """Patterns must not depend on the way by which a region is reached; they are hashed."""
-    flips = find_flips(p.network, p.edge_hinges, (p.shared_edges, p.shared_hinges))
+    flips = find_flips(p.network.units, 0, p.edge_hinges, (p.shared_edges, p.shared_hinges))
     # Sums of 64-bit random numbers, modulo 2^64.
     info = np.iinfo(np.int64)
     keys = np.random.default_rng(0).integers(info.min, info.max, p.n_units + 1)
@@ -80,7 +79,7 @@ def _check_pieces(p: Partition) -> None:
     if (p.root_pattern > np.concatenate([np.zeros(0, np.intp), *highest])).any():
         raise InvariantError("root_pattern has pieces that its units do not have")
     ranks = np.append(p.network.hinge_ranks, -1)
-    flips = find_flips(p.network, p.edge_hinges, (p.shared_edges, p.shared_hinges))
+    flips = find_flips(p.network.units, 0, p.edge_hinges, (p.shared_edges, p.shared_hinges))
     edge = find_misfit(
         *(p.edge_regions[0, 0], p.root_pattern.copy(), p.region_offsets, p.region_halfedges),
         *(p.edge_regions, flips, ranks[p.edge_hinges], ranks[p.shared_hinges >> 1]),
@@ -91,13 +90,13 @@ def _check_pieces(p: Partition) -> None:
 
 def _check_signs(p: Partition) -> None:
     """Patterns must be the network's at inner points."""
-    n_hinges = len(p.network.hinge_layers)
+    n_hinges = p.network.units.n_hinges
     count = min(p.n_regions, max(1, ENTRIES // max(1, n_hinges)))
     regions = np.linspace(0, p.n_regions - 1, count).astype(np.intp)
     patterns = p.patterns(regions)
     # An inner point of a region that is small compared to how far the engine lets vertices be off
     # may be as far outside.
-    distance = 4 * BAD * coordinate_rounding(p.slice.polygon)
+    distance = vertex_error(p.slice.polygon)
     sizes = np.diff(p.region_offsets)
     is_small = ~(p.areas > sizes * distance * p.perimeters)
     distances = np.where(is_small, distance, 0.0)[regions]

@@ -3,7 +3,8 @@
 Signs at vertices and orders along lines are the only decisions. Float64 takes them where error
 bounds allow it; a `Resolver` takes the others exactly, before any face looks. Faces where a hinge
 vanishes at a corner, hinges share a cut, or crossings are too close are *special*: they are
-described one by one and subdivided by `splinecam._kernels.special`.
+described one by one by `splinecam._kernels.special` and subdivided by
+`splinecam._kernels.subdivide`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,12 @@ from splinecam._kernels.room import (
     to_offsets,
     zero_counts,
 )
-from splinecam._kernels.special import (
+from splinecam._kernels.special import SpecialFace, describe_special, mark_special
+from splinecam._kernels.subdivide import (
     Nodes,
-    SpecialFace,
     build_special,
     count_entries,
-    describe_special,
     join_nodes,
-    mark_special,
     record_special,
 )
 from splinecam._kernels.traversal import vanishing_edges

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinecam.bounds import coordinate_rounding
+from splinecam.bounds import vertex_error
 from splinecam.errors import InvariantError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def check_invariants(partition: Partition) -> None:
 
     Checked are: numbers in range; every half-edge in exactly one loop, that of the region which
     `edge_regions` names; closed loops; V - E + R = 1; areas that sum to the slice's, none of them
-    negative but for the rounding of coordinates; no vertex that is no corner of any region; labels
+    negative but for the errors of coordinates; no vertex that is no corner of any region; labels
     of breakpoints the network has.
     """
     _check_numbers(partition)
@@ -103,8 +103,8 @@ def _check_loops(p: Partition) -> None:
 
 
 def _check_areas(p: Partition) -> None:
-    # A region smaller than the rounding of its corners may have any area of that size.
-    least = -coordinate_rounding(p.slice.polygon) * p.perimeters
+    # A region smaller than the errors of its corners may have any area of that size.
+    least = -vertex_error(p.slice.polygon) * p.perimeters
     turned = np.flatnonzero(~(p.areas >= least))
     _require(not len(turned), f"region {turned[0] if len(turned) else 0} has a negative area")
     total, whole = p.areas.sum(), p.slice.area

@@ -73,15 +73,16 @@ def polygon_mesh(polygon: np.ndarray) -> Mesh:
 def check_mesh(mesh: Mesh, rounding: float, workers: Workers) -> None:
     """Raise `InvariantError` unless loops are closed, none turns, and Euler's formula holds.
 
-    Regions smaller than the rounding of coordinates, an error of `rounding` each, may have any
-    area of that size.
+    Regions smaller than the errors of their corners, at least a `rounding` each, may have any area
+    of that size.
     """
     n_faces = len(mesh.face_offsets) - 1
     euler = len(mesh.vertices) - len(mesh.edges) + n_faces
     if euler != 1:
         raise InvariantError(f"V - E + R is {euler}; it is 1 for every subdivision of a polygon")
-    loops = (mesh.vertices, mesh.edges, mesh.face_offsets, mesh.face_halfedges, rounding)
-    n_unsound = sum(workers.run(count_unsound, n_faces, *loops, grain=FACE_GRAIN))
+    loops = (mesh.edges, mesh.face_offsets, mesh.face_halfedges)
+    arguments = (mesh.vertices, mesh.radii, *loops, rounding)
+    n_unsound = sum(workers.run(count_unsound, n_faces, *arguments, grain=FACE_GRAIN))
     if n_unsound:
         raise InvariantError(f"{n_unsound} of {n_faces} regions are not closed or turned over")
 

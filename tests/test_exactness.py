@@ -88,6 +88,12 @@ def test_perturbed_mixtures(scale, fraction):
     )
 
 
+def test_regions_thinner_than_the_errors_of_their_corners():
+    # Found by the exhaustive run: right, but refused by the engine's check of its own result.
+    make = lambda: perturbed(lambda: mixed(568923263), 568923263, 1e-14, 1.0)  # noqa: E731
+    check_all([("mixture 568923263 perturbed", make)])
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("block", range(100))
 def test_exhaustively(block):

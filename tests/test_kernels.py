@@ -100,7 +100,7 @@ def test_keys_are_sorted_with_their_payload(keys, skipped, spared):
 
 def n_unsound(mesh: Mesh, **changes) -> int:
     mesh = mesh._replace(**changes)
-    loops = (mesh.vertices, mesh.edges, mesh.face_offsets, mesh.face_halfedges)
+    loops = (mesh.vertices, mesh.radii, mesh.edges, mesh.face_offsets, mesh.face_halfedges)
     return count_unsound(0, len(mesh.face_offsets) - 1, *loops, ROUNDING)
 
 
@@ -110,6 +110,9 @@ def test_unsound_loops_are_counted():
     assert n_unsound(mesh, vertices=HEXAGON * [1, 0]) == 0  # flat, as rounding may leave it
     assert n_unsound(mesh, vertices=HEXAGON * [1, -1]) == 1  # clockwise
     assert n_unsound(mesh, vertices=HEXAGON * [1, -1e-12]) == 1
+    assert n_unsound(mesh, vertices=HEXAGON * [1, -1e-12], radii=np.full(6, 4e-12)) == 0
+    assert n_unsound(mesh, vertices=HEXAGON * [1, -1e-12], radii=np.full(6, 4e-14)) == 1
+    assert n_unsound(mesh, vertices=HEXAGON * [1, -1], radii=np.full(6, 1e200)) == 1
     assert n_unsound(mesh, vertices=HEXAGON * np.nan) == 1
     assert n_unsound(mesh, face_halfedges=mesh.face_halfedges[[0, 1, 2, 4, 3, 5]]) == 1  # open
 

@@ -14,6 +14,9 @@ GAP_RATIO = 3
 BAD = 2.0**30
 """A vertex whose radius is more roundings than this is left to exact arithmetic."""
 
+FURTHEST = 4 * BAD
+"""Roundings that a stored vertex may be away from its true place."""
+
 UNBOUNDED = 1e200
 """An error bound that says nothing; its square is still finite in no sum that is compared."""
 

@@ -28,7 +28,7 @@ from splinecam._kernels.chords import (
 def count_faces(start, stop, mesh, cuts, n_hinges, special, counts):
     """Fill `counts` (one place to the right of each face) for a range of faces.
 
-    Faces marked in `special` are left to `splinecam._kernels.special`.
+    Faces marked in `special` are left to `splinecam._kernels.subdivide`.
     """
     most = 0
     for f in range(start, stop):

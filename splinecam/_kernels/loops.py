@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from splinecam._kernels.arrays import BORROWING, JIT
+from splinecam._kernels.edges import FURTHEST
 
 
 @njit(**JIT, error_model="numpy")
@@ -48,11 +49,11 @@ def measure_faces(start, stop, vertices, edges, offsets, halfedges, areas, perim
 
 
 @njit(**BORROWING)
-def count_unsound(start, stop, vertices, edges, offsets, halfedges, rounding):
+def count_unsound(start, stop, vertices, radii, edges, offsets, halfedges, rounding):
     """How many of a range of faces have a loop that is not closed or encloses a negative area.
 
-    `rounding` is the error that a coordinate may have; areas may be wrong by as much times the
-    perimeter.
+    `rounding` is the error that a coordinate may have, `radii` (V,) are how far vertices may be
+    away; areas may be wrong by as much times the perimeter.
     """
     n_unsound = 0
     for f in range(start, stop):
@@ -62,6 +63,7 @@ def count_unsound(start, stop, vertices, edges, offsets, halfedges, rounding):
         y0 = vertices[reached, 1]
         double_area = 0.0
         perimeter = 0.0
+        distance = rounding
         closed = True
         for i in range(offsets[f], offsets[f + 1]):
             h = halfedges[i]
@@ -69,8 +71,9 @@ def count_unsound(start, stop, vertices, edges, offsets, halfedges, rounding):
             b = edges[h >> 1, 1 - (h & 1)]
             closed = closed and a == reached
             reached = b
+            distance = max(distance, min(radii[a], FURTHEST * rounding))
             double_area += (vertices[a, 0] - x0) * (vertices[b, 1] - y0)
             double_area -= (vertices[a, 1] - y0) * (vertices[b, 0] - x0)
             perimeter += abs(vertices[b, 0] - vertices[a, 0]) + abs(vertices[b, 1] - vertices[a, 1])
-        n_unsound += not (closed and double_area >= -rounding * (perimeter + rounding))
+        n_unsound += not (closed and double_area >= -2.0 * distance * (perimeter + distance))
     return n_unsound
