@@ -8,7 +8,6 @@ left to the general way and its messages.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
 
 import numpy as np
 import torch
@@ -68,11 +67,11 @@ def _leaves(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _read(parameter: Tensor | None) -> Tensor | None:
-    """Copy to float64; None unless it is a plain tensor of floats with a finite sum of squares."""
+    """Copy to float64; None unless it is a plain tensor of finite floats that numpy knows."""
     if type(parameter) is not nn.Parameter or parameter.dtype not in _FLOATS:
         return None
     if parameter.device.type != "cpu" or parameter.layout != torch.strided:
         return None
     # numpy starts no threads for this, whose waiting would slow down what follows.
     copy = parameter.detach().numpy().astype(np.float64)
-    return torch.from_numpy(copy) if isfinite(np.vdot(copy, copy)) else None
+    return torch.from_numpy(copy) if np.isfinite(copy).all() else None
