@@ -11,6 +11,9 @@ from splinecam.planar import Layer
 ROWS = 256
 """Vertices in one matrix product; a constant, so that rounding does not depend on threads."""
 
+PRODUCT_GRAIN = 2**24
+"""Least number of multiplications that is worth several threads."""
+
 SMALL = 2**17
 """Products of fewer multiplications start no threads anyway."""
 
@@ -48,7 +51,8 @@ def propagate(
         if values.size * len(weight) > SMALL:
             workers.limit_blas()
         n_blocks = -(-len(values) // ROWS)
-        workers.run(_propagate_rows, n_blocks, layer, weight, base, values, carried, grain=1)
+        grain = PRODUCT_GRAIN // (ROWS * weight.size) + 1
+        workers.run(_propagate_rows, n_blocks, layer, weight, base, values, carried, grain=grain)
 
 
 def _propagate_rows(

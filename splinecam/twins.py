@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from splinecam._kernels.fingerprints import sort_fingerprints
 from splinecam.exact.dyadic import integers, power_of
 from splinecam.mesh import places_within
 from splinecam.program import Affine, MatMul, PiecewiseLinear, Program
@@ -82,11 +83,10 @@ def find_twins(program: Program) -> list[Twins]:
     product with vectors.
     """
     found = []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for step in program.piecewise_steps:
-            source = step.inputs[0]
-            before = program.steps[source - 1] if source else None
-            found.append(_twins_of(before, step) if isinstance(before, Affine) else NO_TWINS)
+    for step in program.piecewise_steps:
+        source = step.inputs[0]
+        before = program.steps[source - 1] if source else None
+        found.append(_twins_of(before, step) if isinstance(before, Affine) else NO_TWINS)
     return found
 
 
@@ -97,23 +97,20 @@ def _twins_of(before: Affine, step: PiecewiseLinear) -> Twins:
     if len(breakpoints) != 1 or breakpoints.any():
         return NO_TWINS
     weight = before.linear.weight.numpy()
-    bias = np.zeros(1) if before.offset is None else before.offset.numpy()
-    rows = np.empty((len(weight), weight.shape[1] + 1))
-    rows[:, :-1] = weight
-    rows[:, -1] = bias
-    return _proportional(rows)
+    offset = np.zeros(1) if before.offset is None else before.offset.numpy().ravel()
+    return _proportional(weight, offset)
 
 
-def _proportional(rows: np.ndarray) -> Twins:
-    """Classes of rows (D, n) that are exact multiples of each other and not zero."""
-    # The ratio of two projections is the same for proportional rows, and hardly for others.
-    first, second = (rows @ _directions(rows.shape[1])).T
-    prints = np.arctan(first / second)
-    order = prints.argsort(kind="stable")
-    ascending = prints[order]
-    near = ascending[1:] - ascending[:-1] <= CLOSE
+def _proportional(weight: np.ndarray, offset: np.ndarray) -> Twins:
+    """Classes of rows that are exact multiples of each other and not zero.
+
+    The rows are those of `weight` (D, n), each with its entry of `offset` (D or 1,) appended.
+    """
+    prints, order = sort_fingerprints(weight, offset, _directions(weight.shape[1] + 1))
+    near = prints[1:] - prints[:-1] <= CLOSE
     if not near.any():
         return NO_TWINS
+    rows = np.column_stack([weight, np.broadcast_to(offset, len(weight))])
     leaders: dict[int, int] = {}
     for run in np.split(order, np.flatnonzero(~near) + 1):
         heads: list[int] = []
@@ -131,7 +128,7 @@ def _proportional(rows: np.ndarray) -> Twins:
 
 @lru_cache
 def _directions(width: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((width, 2))
+    return np.random.default_rng(0).standard_normal((2, width))
 
 
 def _is_multiple(row: np.ndarray, other: np.ndarray) -> bool:

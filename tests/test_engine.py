@@ -308,8 +308,8 @@ def test_expected_number_of_regions_of_a_random_layer(n, weight_std, bias_std, r
 @pytest.fixture
 def many_blocks(monkeypatch):
     """Cut the work on the smallest of meshes into as many blocks as there can be."""
-    for module in (cutting, mesh):
-        for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN"):
+    for module in (cutting, mesh, propagate):
+        for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN", "PRODUCT_GRAIN"):
             monkeypatch.setattr(module, grain, 1, raising=False)
     monkeypatch.setattr("splinecam.subdivision.SMALL_VALUES", 0)
 

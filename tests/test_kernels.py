@@ -78,7 +78,7 @@ def test_signs_are_packed_in_the_rows_of_a_range(n):
 
 
 @given(
-    arrays(np.float64, st.integers(0, 100), elements=st.floats(0, 1, width=16)),
+    arrays(np.float64, st.integers(0, 300), elements=st.floats(0, 1, width=16)),
     st.integers(0, 10),
     st.integers(0, 10),
 )

@@ -84,15 +84,15 @@ def build_faces(
     float64 are marked in `unsure`, and what is written for them is not meant.
     Returns the number of faces whose loops are not as many as were counted: 0.
     """
-    work = _workspace_for(start, stop, old, offsets, special, n_hinges)
-    return _build_faces(
+    work = workspace_for(start, stop, old, offsets, special, n_hinges)
+    return fill_faces(
         *(start, stop, work, old, cuts, offsets),
         *(label, rounding, special, unsure, new, chords, with_chords),
     )
 
 
 @njit(**BORROWING)
-def _build_faces(
+def fill_faces(
     start,
     stop,
     work,
@@ -107,6 +107,7 @@ def _build_faces(
     chords,
     with_chords,
 ):
+    """Do what `build_faces` does in the room of `work`, made by `workspace_for` for the range."""
     n_wrong = 0
     for f in range(start, stop):
         if special[f]:
@@ -138,7 +139,8 @@ def _n_chords(offsets, face):
 
 
 @njit(**INLINED)
-def _workspace_for(start, stop, old, offsets, special, n_hinges):
+def workspace_for(start, stop, old, offsets, special, n_hinges):
+    """Room for subdividing any of a range of faces."""
     n_chords = 1
     n_crossings = 0
     n_pieces = 0

@@ -8,7 +8,7 @@ from numba import njit
 from splinecam._kernels.arrays import JIT, Zeros
 from splinecam._kernels.carry import carry_along_chords, carry_along_edges
 from splinecam._kernels.edges import count_cuts, find_cuts, split_edges
-from splinecam._kernels.faces import build_faces, count_faces
+from splinecam._kernels.faces import count_faces, fill_faces, workspace_for
 from splinecam._kernels.room import empty_chords, empty_cuts, empty_mesh, to_offsets, zero_counts
 from splinecam._kernels.words import count_unsure, pack_signs, sign_limits
 
@@ -73,9 +73,10 @@ def cut_layer(
     new = empty_mesh(mesh, cuts, offsets)
     chords = empty_chords(offsets, with_chords)
     split_edges(start, n_edges, mesh, cuts, rounding, new)
-    n_wrong = build_faces(
-        *(start, n_faces, mesh, cuts, offsets, n_hinges, label, rounding),
-        *(special, special, new, chords, with_chords),
+    work = workspace_for(start, n_faces, mesh, offsets, special, n_hinges)
+    n_wrong = fill_faces(
+        *(start, n_faces, work, mesh, cuts, offsets),
+        *(label, rounding, special, special, new, chords, with_chords),
     )
     if n_wrong or special.any():
         return False, mesh, known

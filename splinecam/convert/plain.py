@@ -66,7 +66,7 @@ def _leaves(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
         yield path, module
 
 
-def _read(parameter: Tensor) -> Tensor | None:
+def _read(parameter: Tensor | None) -> Tensor | None:
     """Copy to float64; None unless it is a plain tensor of finite floats that numpy knows."""
     if type(parameter) is not nn.Parameter or parameter.dtype not in _FLOATS:
         return None
