@@ -97,13 +97,6 @@ def check_integer(
     return integer
 
 
-def check_integer(name: str, value: Any, low: int, high: float = math.inf) -> None:
-    """Refuse what is not an integer in a range, the ends included."""
-    if not (isinstance(value, int | np.integer) and low <= value <= high):
-        accepted = f">= {low}" if high == math.inf else f"from {low} to {high}"
-        raise InvalidArgumentError(f"{name} is {value!r}; accepted: an integer {accepted}")
-
-
 def checked_shape(input_shape: tuple[int, ...] | None, dim: int) -> tuple[int, ...]:
     """Return the shape of one input of `dim` coordinates; default ``(dim,)``."""
     if input_shape is None:

@@ -36,35 +36,40 @@ def _cross(pattern, halfedge, flips):
 
 
 @njit(**JIT)
-def _walk(root, pattern, offsets, halfedges, edge_regions, flips):
-    """Yield all regions in the order of a depth-first spanning tree from region `root`.
+def _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips):
+    """Go on to the next region of a depth-first spanning tree; -1 if there is none.
 
-    `pattern` holds the root's at first, and that of the region which was yielded; it is changed by
-    what flips across each edge.
+    `pattern` is that of the region and becomes that of the next one. `walk` (2, R) holds the
+    half-edge by which each region was entered, -1 for the root and -2 for the others, and where to
+    go on in its loop.
     """
-    n_regions = offsets.shape[0] - 1
-    entered = np.full(n_regions, -2, np.int32)  # the half-edge by which a region was entered
-    cursors = offsets[:-1].copy()
-    entered[root] = -1
-    region = root
-    yield region
+    entered, cursors = walk
     while True:
         if cursors[region] == offsets[region + 1]:
             back = entered[region]
             if back < 0:
-                return
+                return -1
             _cross(pattern, back, flips)
             region = edge_regions[back >> 1, 1 - (back & 1)]
             continue
         h = halfedges[cursors[region]]
         cursors[region] += 1
         neighbour = edge_regions[h >> 1, 1 - (h & 1)]
-        if neighbour < 0 or entered[neighbour] != -2:
-            continue
-        _cross(pattern, h, flips)
-        entered[neighbour] = h ^ 1
-        region = neighbour
-        yield region
+        if neighbour >= 0 and entered[neighbour] == -2:
+            _cross(pattern, h, flips)
+            entered[neighbour] = h ^ 1
+            return neighbour
+
+
+@njit(**JIT)
+def _start_walk(root, offsets):
+    n_regions = offsets.shape[0] - 1
+    walk = np.empty((2, n_regions), np.int32)
+    for region in range(n_regions):
+        walk[0, region] = -2
+        walk[1, region] = offsets[region]
+    walk[0, root] = -1
+    return walk
 
 
 @njit(**JIT)
@@ -74,9 +79,12 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
     `pattern` is that of region `root`, and is changed. `rows` holds, for each region, its row in
     `patterns`, or -1 where it is not wanted.
     """
-    for region in _walk(root, pattern, offsets, halfedges, edge_regions, flips):
+    walk = _start_walk(root, offsets)
+    region = np.int64(root)
+    while region >= 0:
         if rows[region] >= 0:
             patterns[rows[region]] = pattern
+        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
 
 
 @njit(**JIT)
@@ -87,21 +95,30 @@ def find_misfit(root, pattern, offsets, halfedges, edge_regions, flips, ranks, s
     side and r + 1 on the other. `ranks` has the r of each edge, `shared_ranks` those of the shared
     units; `pattern` is that of region `root`, and is changed. Returns the edge, or -1.
     """
-    for region in _walk(root, pattern, offsets, halfedges, edge_regions, flips):
+    walk = _start_walk(root, offsets)
+    region = np.int64(root)
+    while region >= 0:
         for h in halfedges[offsets[region] : offsets[region + 1]]:
-            edge = h >> 1
-            unit = flips.units[edge]
-            if unit < 0:
-                continue
-            is_right = h & 1
-            if pattern[unit] != ranks[edge] + 1 - is_right:
-                return edge
-            if flips.shared_offsets.shape[0] > 0:
-                for i in range(flips.shared_offsets[edge], flips.shared_offsets[edge + 1]):
-                    is_below = is_right == (flips.shared_steps[i] > 0)
-                    if pattern[flips.shared_units[i]] != shared_ranks[i] + 1 - is_below:
-                        return edge
+            if _is_misfit(h, pattern, flips, ranks, shared_ranks):
+                return h >> 1
+        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
     return -1
+
+
+@njit(**JIT)
+def _is_misfit(halfedge, pattern, flips, ranks, shared_ranks):
+    edge, is_right = halfedge >> 1, halfedge & 1
+    unit = flips.units[edge]
+    if unit < 0:
+        return False
+    if pattern[unit] != ranks[edge] + 1 - is_right:
+        return True
+    if flips.shared_offsets.shape[0] > 0:
+        for i in range(flips.shared_offsets[edge], flips.shared_offsets[edge + 1]):
+            is_below = is_right == (flips.shared_steps[i] > 0)
+            if pattern[flips.shared_units[i]] != shared_ranks[i] + 1 - is_below:
+                return True
+    return False
 
 
 @njit(**JIT)
