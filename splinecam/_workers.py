@@ -32,7 +32,7 @@ class Workers:
 
     def __init__(self, executor: Executor | None = None, n_helpers: int | None = None):
         self._executor = executor
-        self._n_helpers = _n_processors() - 1 if n_helpers is None else n_helpers
+        self._n_helpers = n_processors() - 1 if n_helpers is None else n_helpers
         self._blas_is_limited = False
         self._stack = ExitStack()
 
@@ -114,7 +114,7 @@ class Workers:
         return self._executor
 
 
-def _n_processors() -> int:
+def n_processors() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on all systems
         return len(os.sched_getaffinity(0))

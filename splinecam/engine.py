@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -15,21 +15,27 @@ from torch import nn
 from tqdm import tqdm
 
 from splinecam._batches import checked_device
-from splinecam._workers import Workers
+from splinecam._kernels.arrays import Mesh
+from splinecam._workers import Workers, n_processors
 from splinecam.bounds import coordinate_rounding, network_bounds
 from splinecam.convert import convert
 from splinecam.cutting import Cutter
 from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
 from splinecam.exact import ExactNetwork
-from splinecam.mesh import check_mesh
+from splinecam.mesh import NOTHING_SHARED, Shared, check_mesh
+from splinecam.numbering import renumber
 from splinecam.partition import Partition
 from splinecam.patches import Patch
+from splinecam.planar import PlanarNetwork
 from splinecam.program import Program
-from splinecam.reduction import reduced_bounds
+from splinecam.reduced import ReducedNetwork
 from splinecam.restrict import is_chain, restrict
-from splinecam.root import reduce_program
+from splinecam.seams import TileMesh
 from splinecam.slices import Slice
+from splinecam.stitch import stitch
 from splinecam.subdivision import Context, Subdivision
+from splinecam.tiles import number_corners
+from splinecam.tiling import Job, Leaf, Tile, cut_leaves, find_leaves
 from splinecam.twins import find_twins
 
 MAX_REGIONS = 500_000_000
@@ -70,9 +76,9 @@ def compute_partition(
         what 32-bit numbers of half-edges allow.
     progress : bool
         Show a progress bar.
-    executor : concurrent.futures.ThreadPoolExecutor, optional
-        Runs the work. Default: a pool with one thread for each available processor. The result
-        does not depend on the number of threads.
+    executor : concurrent.futures.Executor, optional
+        Runs the work: threads, processes, or other machines. Default: a pool with one thread for
+        each available processor. The result does not depend on it.
 
     Returns
     -------
@@ -108,10 +114,13 @@ def compute_partition(
     where = checked_device(device)
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
-    n_layers = len(program.piecewise_steps)
-    with Workers(executor) as workers, _progress(n_layers, shown=progress) as report:
-        engine = _Engine(program, slice_, limit, where, workers)
-        return engine.run(report)
+    is_local = executor is None or isinstance(executor, ThreadPoolExecutor)
+    if is_chain(program) and is_local:
+        with Workers(executor) as workers:
+            n_layers = len(program.piecewise_steps)
+            with _progress(n_layers, "cutting", "layer", shown=progress) as report:
+                return _Engine(program, slice_, limit, where, workers).run(report)
+    return _Tiles(Job(program, slice_, str(where)), limit, executor, progress).run()
 
 
 def _check_arguments(slice_: Any, max_regions: Any, executor: Any) -> None:
@@ -122,25 +131,114 @@ def _check_arguments(slice_: Any, max_regions: Any, executor: Any) -> None:
         raise InvalidArgumentError(
             f"max_regions is {max_regions!r}; accepted: an integer of 1 or more, or None"
         )
-    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+    if executor is not None and not isinstance(executor, Executor):
         raise InvalidArgumentError(
-            f"executor is a {type(executor).__name__}; accepted: a ThreadPoolExecutor, or None"
+            f"executor is a {type(executor).__name__}; accepted: a concurrent.futures.Executor, "
+            "or None"
         )
 
 
 @contextmanager
-def _progress(n_layers: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """What to call with the number of regions after each layer."""
+def _progress(
+    total: int, description: str, unit: str, *, shown: bool
+) -> Iterator[Callable[[int], None]]:
+    """What to call with the number of regions after each layer or tile."""
     if not shown:
         yield lambda n_regions: None
         return
-    with tqdm(total=n_layers, desc="cutting", unit="layer") as bar:
+    with tqdm(total=total, desc=description, unit=unit) as bar:
 
         def report(n_regions: int) -> None:
             bar.set_postfix(regions=f"{n_regions:,}", refresh=False)
             bar.update()
 
         yield report
+
+
+class _Tiles:
+    """Cuts a slice tile by tile."""
+
+    def __init__(self, job: Job, max_regions: int, executor: Executor | None, progress: bool):
+        self._job = job
+        self._max_regions = max_regions
+        self._executor = executor
+        self._progress = progress
+
+    def run(self) -> Partition:
+        with ExitStack() as stack:
+            executor = self._executor
+            if executor is None:
+                executor = stack.enter_context(ThreadPoolExecutor(n_processors()))
+            workers = stack.enter_context(Workers(None))
+            workers.limit_blas()
+            root = self._job.root()
+            leaves = find_leaves(self._job, root, executor)
+            report = stack.enter_context(
+                _progress(len(leaves), "cutting", "tile", shown=self._progress)
+            )
+            return self._joined(root, leaves, cut_leaves(self._job, leaves, executor), report)
+
+    def _joined(
+        self,
+        root: Leaf,
+        leaves: Sequence[Leaf],
+        tiles: Iterable[Tile],
+        report: Callable[[int], None],
+    ) -> Partition:
+        numbers = number_corners(leaf.cell for leaf in leaves)
+        first = root.cell.points[0]
+        root_pattern = root.network.rest
+        n_regions = 0
+
+        def meshes() -> Iterator[TileMesh]:
+            nonlocal n_regions, root_pattern
+            for tile in tiles:
+                n_regions += tile.n_regions
+                if n_regions > self._max_regions:
+                    raise self._too_many(root, n_regions)
+                if tile.cell.points[0] == first:
+                    root_pattern = tile.finished.root_pattern
+                report(n_regions)
+                yield tile.mesh(numbers)
+
+        mesh, shared = renumber(*stitch(meshes()))
+        return make_partition(self._job.slice_, root.network, mesh, shared, root_pattern)
+
+    def _too_many(self, root: Leaf, n_regions: int) -> RegionLimitError:
+        network = root.network.head(0)
+        mesh = root.cell.patch.mesh()
+        whole = make_partition(self._job.slice_, network, mesh, NOTHING_SHARED, network.rest)
+        return RegionLimitError(
+            f"the tiles that are finished have {n_regions:,} regions, max_regions is "
+            f"{self._max_regions:,}; the error carries the slice, cut by none of the layers",
+            whole,
+            n_regions,
+            self._max_regions,
+        )
+
+
+def make_partition(
+    slice_: Slice,
+    network: PlanarNetwork | ReducedNetwork,
+    mesh: Mesh,
+    shared: Shared,
+    root_pattern: np.ndarray,
+) -> Partition:
+    """A partition from its mesh, which is checked."""
+    check_mesh(mesh, coordinate_rounding(slice_.polygon), Workers(None))
+    return Partition(
+        slice=slice_,
+        network=network,
+        vertices=mesh.vertices,
+        edges=mesh.edges,
+        edge_regions=mesh.edge_faces,
+        edge_hinges=np.maximum(mesh.edge_labels, -1),
+        shared_edges=shared.edges,
+        shared_hinges=shared.codes,
+        region_offsets=mesh.face_offsets,
+        region_halfedges=mesh.face_halfedges,
+        root_pattern=root_pattern,
+    )
 
 
 class _Engine:
@@ -159,13 +257,9 @@ class _Engine:
         self._max_regions = max_regions
         context = Context(lambda: self._exact, device, workers, self._check, self._is_too_many)
         patch = Patch.of_polygon(slice_.polygon)
-        if is_chain(program):
-            self._network = restrict(program, slice_)
-            bounds = network_bounds(self._network, slice_.polygon)
-            twins = find_twins(program)
-        else:
-            self._network, ground = reduce_program(program, slice_, device)
-            bounds, twins = reduced_bounds(self._network, ground), None
+        self._network = restrict(program, slice_)
+        bounds = network_bounds(self._network, slice_.polygon)
+        twins = find_twins(program)
         if max((layer.weight.size for layer in self._network.layers), default=0) > SMALL_MATRIX:
             workers.limit_blas()
         self._subdivision = Subdivision(self._network, bounds, patch, context, twins)
@@ -210,17 +304,6 @@ class _Engine:
     def _partition(self) -> Partition:
         """The partition by the steps that are finished."""
         n_layers, mesh, shared, root_pattern = self._subdivision.finished
-        check_mesh(mesh, coordinate_rounding(self._slice.polygon), self._workers)
-        return Partition(
-            slice=self._slice,
-            network=self._network.head(n_layers),
-            vertices=mesh.vertices,
-            edges=mesh.edges,
-            edge_regions=mesh.edge_faces,
-            edge_hinges=np.maximum(mesh.edge_labels, -1),
-            shared_edges=shared.edges,
-            shared_hinges=shared.codes,
-            region_offsets=mesh.face_offsets,
-            region_halfedges=mesh.face_halfedges,
-            root_pattern=root_pattern[: self._network.head(n_layers).units.n_units],
-        )
+        network = self._network.head(n_layers)
+        pattern = root_pattern[: network.units.n_units]
+        return make_partition(self._slice, network, mesh, shared, pattern)

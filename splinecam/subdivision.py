@@ -39,9 +39,9 @@ class Context(NamedTuple):
     exact: Callable[[], ExactNetwork]
     device: torch.device
     workers: Workers
-    check: Callable[[int, Cutter, int], None]
+    check: Callable[[int, Cutter, int], None] = lambda layer, cutter, n_carried: None
     """Told the layer, a plan of its cut, and how many values are carried; may refuse."""
-    is_too_many: Callable[[int], bool]
+    is_too_many: Callable[[int], bool] = lambda n_regions: False
     """Whether so many regions will be refused."""
 
 

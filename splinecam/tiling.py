@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
 
+from splinecam._workers import Workers
+from splinecam.exact import ExactNetwork, Point
 from splinecam.narrowing import narrow
+from splinecam.program import Program
 from splinecam.reduced import ReducedNetwork
 from splinecam.reduction import Ground, reduced_bounds
+from splinecam.root import reduce_program
 from splinecam.seams import TileMesh
-from splinecam.subdivision import Context, Subdivision
-from splinecam.tiles import Cell, number_corners, with_all_corners
+from splinecam.slices import Slice
+from splinecam.subdivision import Context, Finished, Subdivision
+from splinecam.tiles import Cell, with_all_corners
 
 FEW_UNITS = 180
 """Unsteady units up to which a cell is not split: the cost of a layer grows with its square."""
@@ -20,9 +30,11 @@ FEW_UNITS = 180
 SMALLEST = 2.0**-20
 """Share of the slice's width below which a cell is not split, whatever is unsteady on it."""
 
+AHEAD = 64
+"""Pieces of work that are handed out before the first of them is waited for."""
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-Map = Callable[[Callable[[Item], Made], Iterable[Item]], Iterable[Made]]
 
 
 class Leaf(NamedTuple):
@@ -36,49 +48,102 @@ class Leaf(NamedTuple):
 class Tile(NamedTuple):
     """A tile that has been cut."""
 
-    mesh: TileMesh
-    root_pattern: np.ndarray
-    """(n_units,) unsigned: of the region left of edge 0."""
+    cell: Cell
+    finished: Finished
+
+    @property
+    def n_regions(self) -> int:
+        """Regions of the tile."""
+        return len(self.finished.mesh.face_offsets) - 1
+
+    def mesh(self, numbers: dict[Point, int]) -> TileMesh:
+        """What is needed to put it together with others, given the numbers of all corners."""
+        _, mesh, shared, _ = self.finished
+        corners = np.array([numbers[point] for point in self.cell.points])
+        return TileMesh(mesh, shared, corners, np.array(self.cell.sides))
 
 
-def find_leaves(root: Leaf, map_: Map[Leaf, list[Leaf]]) -> list[Leaf]:
-    """Split a cell until few units are unsteady on each part."""
-    width = max(h - low for low, h in zip(root.cell.low, root.cell.high, strict=True))
-    smallest = width * SMALLEST
-    leaves, waiting = [], [root]
+@dataclass(eq=False)
+class Job:
+    """What is cut: a program on a slice. It can be sent to other processes.
+
+    Parameters
+    ----------
+    program : Program
+    slice_ : Slice
+    device : str
+        Where pre-activations are computed.
+    """
+
+    program: Program
+    slice_: Slice
+    device: str
+
+    def root(self) -> Leaf:
+        """The whole slice."""
+        network, ground = reduce_program(self.program, self.slice_, torch.device(self.device))
+        return Leaf(Cell.whole(self.slice_.polygon), network, ground)
+
+    def split(self, leaf: Leaf) -> list[Leaf]:
+        """Four parts of a cell, or fewer."""
+        cells = leaf.cell.split()
+        return [Leaf(cell, *narrow(leaf.network, cell.patch.corners)) for cell in cells]
+
+    def cut(self, leaf: Leaf) -> Tile:
+        """Cut a leaf by its network."""
+        context = Context(lambda: self._exact, torch.device(self.device), Workers(n_helpers=0))
+        bounds = reduced_bounds(leaf.network, leaf.ground)
+        subdivision = Subdivision(leaf.network, bounds, leaf.cell.patch, context)
+        subdivision.cut(lambda n_regions: None)
+        return Tile(leaf.cell, subdivision.finished)
+
+    @cached_property
+    def _exact(self) -> ExactNetwork:
+        return ExactNetwork(self.program, self.slice_)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"program": self.program, "slice_": self.slice_, "device": self.device}
+
+
+def find_leaves(job: Job, root: Leaf, executor: Executor) -> list[Leaf]:
+    """Split the whole slice until few units are unsteady on each part."""
+    smallest = _width(root) * SMALLEST
+    leaves: list[Leaf] = []
+    waiting = [root]
     while waiting:
-        done = [leaf for leaf in waiting if _is_fine(leaf, smallest)]
-        leaves += done
-        coarse = [leaf for leaf in waiting if not _is_fine(leaf, smallest)]
-        waiting = [child for children in map_(_children, coarse) for child in children]
+        coarse = []
+        for leaf in waiting:
+            is_fine = leaf.network.n_activations <= FEW_UNITS or _width(leaf) <= smallest
+            (leaves if is_fine else coarse).append(leaf)
+        waiting = [child for part in run_ahead(executor, job.split, coarse) for child in part]
     cells = with_all_corners(leaf.cell for leaf in leaves)
     return [leaf._replace(cell=cell) for leaf, cell in zip(leaves, cells, strict=True)]
 
 
-def _is_fine(leaf: Leaf, smallest: float) -> bool:
-    width = max(h - low for low, h in zip(leaf.cell.low, leaf.cell.high, strict=True))
-    return leaf.network.n_activations <= FEW_UNITS or width <= smallest
+def _width(leaf: Leaf) -> float:
+    return max(high - low for low, high in zip(leaf.cell.low, leaf.cell.high, strict=True))
 
 
-def _children(leaf: Leaf) -> list[Leaf]:
-    cells = leaf.cell.split()
-    return [Leaf(cell, *narrow(leaf.network, cell.patch.corners)) for cell in cells]
+def cut_leaves(job: Job, leaves: Iterable[Leaf], executor: Executor) -> Iterator[Tile]:
+    """Cut leaves, in their order."""
+    return run_ahead(executor, job.cut, leaves)
 
 
-def cut_leaves(
-    leaves: Sequence[Leaf], context: Context, map_: Map[Leaf, Tile]
-) -> Iterator[Tile]:
-    """Cut each leaf by its network."""
-    numbers = number_corners(leaf.cell for leaf in leaves)
+def run_ahead(
+    executor: Executor, function: Callable[[Item], Made], items: Iterable[Item]
+) -> Iterator[Made]:
+    """Call a function on items in an executor; yield the results in order.
 
-    def cut(leaf: Leaf) -> Tile:
-        cell = leaf.cell
-        bounds = reduced_bounds(leaf.network, leaf.ground)
-        subdivision = Subdivision(leaf.network, bounds, cell.patch, context)
-        subdivision.cut(lambda n_regions: None)
-        _, mesh, shared, root_pattern = subdivision.finished
-        corners = np.array([numbers[point] for point in cell.points])
-        tile = TileMesh(mesh, shared, corners, np.array(cell.sides))
-        return Tile(tile, root_pattern)
-
-    yield from map_(cut, leaves)
+    Unlike `Executor.map` it takes only so many items before their results are taken from it.
+    """
+    futures: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            futures.append(executor.submit(function, item))
+            if len(futures) == AHEAD:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()
