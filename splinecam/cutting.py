@@ -33,15 +33,18 @@ from splinecam._kernels.subdivide import (
     record_special,
 )
 from splinecam._kernels.traversal import vanishing_edges
-from splinecam._kernels.words import count_unsure, pack_signs, sign_limits, unpack_set
+from splinecam._kernels.words import pack_signs, sign_limits, unpack_set
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared, places_within
 from splinecam.resolve import Resolver
 from splinecam.twins import Twins
 
-EDGE_GRAIN = 65536
-"""Least number of edges that is worth several threads."""
+EDGE_GRAIN = 16384
+"""Least number of edges that is worth several threads where their cuts are found."""
+
+CHEAP = 8
+"""How many times as many edges it takes where they are only counted or split."""
 
 USUAL = 2.0**16
 """Vertices whose radius is more roundings than this are compared hinge by hinge, for speed."""
@@ -184,11 +187,10 @@ class Cutter:
         usual_radius = USUAL * self._rounding
         limits = sign_limits(bounds, self._chosen, usual_radius)
         grain = VALUE_GRAIN // n_hinges + 1
-        self._workers.run(pack_signs, n_vertices, values, signs, grain=grain)
         self._workers.run(
-            count_unsure,
+            pack_signs,
             n_vertices,
-            *(values, mesh.radii, bounds, limits, usual_radius, counts),
+            *(values, mesh.radii, bounds, limits, usual_radius, signs, counts),
             grain=grain,
         )
         vertices = np.flatnonzero(counts)
@@ -209,7 +211,7 @@ class Cutter:
         arguments = (*arguments, self._rounding)
         offsets = np.zeros(n_edges + 1, np.int64)
         counted = (mesh.edges, self._signs, self._zeros, self._chosen, offsets)
-        self._workers.run(count_cuts, n_edges, *counted, grain=EDGE_GRAIN)
+        self._workers.run(count_cuts, n_edges, *counted, grain=CHEAP * EDGE_GRAIN)
         cuts = empty_cuts(offsets)
         unsure = np.zeros(n_edges, bool)
         self._workers.run(find_cuts, n_edges, *arguments, cuts, unsure, grain=EDGE_GRAIN)
@@ -325,7 +327,7 @@ class Cutter:
         new = empty_mesh(mesh, cuts, offsets)
         chords = empty_chords(offsets, with_chords)
         pieces = (mesh, cuts, self._rounding, new)
-        self._workers.run(split_edges, len(mesh.edges), *pieces, grain=EDGE_GRAIN)
+        self._workers.run(split_edges, len(mesh.edges), *pieces, grain=CHEAP * EDGE_GRAIN)
         arguments = (*sizes, self._special, unsure, new, chords, with_chords)
         n_wrong = sum(
             self._workers.run_balanced(

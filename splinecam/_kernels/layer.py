@@ -10,7 +10,7 @@ from splinecam._kernels.carry import carry_along_chords, carry_along_edges
 from splinecam._kernels.edges import count_cuts, find_cuts, split_edges
 from splinecam._kernels.faces import count_faces, fill_faces, workspace_for
 from splinecam._kernels.room import empty_chords, empty_cuts, empty_mesh, to_offsets, zero_counts
-from splinecam._kernels.words import count_unsure, pack_signs, sign_limits
+from splinecam._kernels.words import pack_signs, sign_limits
 
 
 @njit(**JIT)
@@ -49,13 +49,14 @@ def cut_layer(
     n_vertices, n_hinges = values.shape
     n_edges = mesh.edges.shape[0]
     n_faces = mesh.face_offsets.shape[0] - 1
+    signs = np.empty((n_vertices, chosen.shape[0]), np.uint64)
     counts = np.empty(n_vertices, np.int32)
     limits = sign_limits(bounds, chosen, usual_radius)
-    count_unsure(start, n_vertices, values, mesh.radii, bounds, limits, usual_radius, counts)
+    pack_signs(
+        *(start, n_vertices, values, mesh.radii, bounds, limits, usual_radius, signs, counts)
+    )
     if counts.any():
         return False, mesh, known
-    signs = np.empty((n_vertices, chosen.shape[0]), np.uint64)
-    pack_signs(start, n_vertices, values, signs)
     zeros = Zeros(np.empty(0, np.int32), np.empty((0, chosen.shape[0]), np.uint64))
     cut_counts = np.zeros(n_edges + 1, np.int64)
     count_cuts(start, n_edges, mesh.edges, signs, zeros, chosen, cut_counts)

@@ -49,23 +49,6 @@ def unpack_set(words: np.ndarray, n_hinges: int) -> np.ndarray:
     return np.unpackbits(words.view(np.uint8), bitorder="little", count=n_hinges).astype(bool)
 
 
-@njit(**BORROWING)
-def pack_signs(start, stop, values, signs):
-    """Set bit h of row v where ``values[v, h] > 0``."""
-    n_hinges = values.shape[1]
-    for v in range(start, stop):
-        for w in range(signs.shape[1]):
-            first = w * BITS
-            word = uint64(0)
-            if first + BITS <= n_hinges:
-                for b in range(BITS):
-                    word |= uint64(values[v, first + b] > 0.0) << uint64(b)
-            else:
-                for b in range(n_hinges - first):
-                    word |= uint64(values[v, first + b] > 0.0) << uint64(b)
-            signs[v, w] = word
-
-
 @njit(**JIT)
 def sign_limits(bounds, chosen, usual_radius):
     """Bounds (H,) of the hinges' values at `usual_radius`; -1 for those that are not chosen."""
@@ -78,17 +61,28 @@ def sign_limits(bounds, chosen, usual_radius):
 
 
 @njit(**BORROWING)
-def count_unsure(start, stop, values, radii, bounds, limits, usual_radius, counts):
-    """Count the hinges of each vertex whose signs rounding leaves open.
+def pack_signs(start, stop, values, radii, bounds, limits, usual_radius, signs, counts):
+    """Set bit h of row v where ``values[v, h] > 0``; count the signs that rounding leaves open.
 
     `limits` (H,) are those of `sign_limits`, so that most vertices need one comparison for each
-    hinge; a negative limit takes a hinge out.
+    hinge; a negative limit takes a hinge out of the count. Both are done in one pass because
+    reading the values takes longer.
     """
     n_hinges = values.shape[1]
     for v in range(start, stop):
         hits = radii[v] > usual_radius
-        for h in range(n_hinges):
-            hits |= abs(values[v, h]) <= limits[h]
+        for w in range(signs.shape[1]):
+            first = w * BITS
+            word = uint64(0)
+            if first + BITS <= n_hinges:
+                for b in range(BITS):
+                    word |= uint64(values[v, first + b] > 0.0) << uint64(b)
+                    hits |= abs(values[v, first + b]) <= limits[first + b]
+            else:
+                for b in range(n_hinges - first):
+                    word |= uint64(values[v, first + b] > 0.0) << uint64(b)
+                    hits |= abs(values[v, first + b]) <= limits[first + b]
+            signs[v, w] = word
         counts[v] = 0
         if hits:
             for h in range(n_hinges):
