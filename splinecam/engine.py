@@ -35,7 +35,7 @@ from splinecam.slices import Slice
 from splinecam.stitch import stitch
 from splinecam.subdivision import Context, Subdivision
 from splinecam.tiles import number_corners
-from splinecam.tiling import Job, Leaf, Tile, cut_leaves, find_leaves
+from splinecam.tiling import FEW_UNITS, Job, Leaf, Tile, cut_leaves, find_leaves
 from splinecam.twins import find_twins
 
 MAX_REGIONS = 500_000_000
@@ -43,6 +43,9 @@ MAX_REGIONS = 500_000_000
 
 SMALL_MATRIX = 2**12
 """Entries of matrices whose products start no threads anyway."""
+
+SHALLOW = 3
+"""Layers up to which a plain chain is cut as it is: deeper, bounds of errors get loose."""
 
 NEGLIGIBLE = 2**28
 """Bytes that are taken without asking how many are free."""
@@ -115,12 +118,18 @@ def compute_partition(
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
     is_local = executor is None or isinstance(executor, ThreadPoolExecutor)
-    if is_chain(program) and is_local:
+    if is_local and is_chain(program) and _is_plain(program):
         with Workers(executor) as workers:
             n_layers = len(program.piecewise_steps)
             with _progress(n_layers, "cutting", "layer", shown=progress) as report:
                 return _Engine(program, slice_, limit, where, workers).run(report)
     return _Tiles(Job(program, slice_, str(where)), limit, executor, progress).run()
+
+
+def _is_plain(program: Program) -> bool:
+    """Whether cutting the slice as a whole is quicker than reducing the network on tiles."""
+    steps = program.piecewise_steps
+    return len(steps) <= SHALLOW or sum(step.n_units for step in steps) <= FEW_UNITS
 
 
 def _check_arguments(slice_: Any, max_regions: Any, executor: Any) -> None:
