@@ -35,7 +35,7 @@ from splinecam.slices import Slice
 from splinecam.stitch import stitch
 from splinecam.subdivision import Context, Subdivision
 from splinecam.tiles import number_corners
-from splinecam.tiling import FEW_UNITS, Job, Leaf, Tile, cut_leaves, find_leaves
+from splinecam.tiling import Job, Leaf, Tile, cut_leaves, find_leaves
 from splinecam.twins import find_twins
 
 MAX_REGIONS = 500_000_000
@@ -43,6 +43,9 @@ MAX_REGIONS = 500_000_000
 
 SMALL_MATRIX = 2**12
 """Entries of matrices whose products start no threads anyway."""
+
+SMALL = 200
+"""Units up to which a plain chain is cut as it is, whatever its depth."""
 
 SHALLOW = 3
 """Layers up to which a plain chain is cut as it is: deeper, bounds of errors get loose."""
@@ -129,7 +132,7 @@ def compute_partition(
 def _is_plain(program: Program) -> bool:
     """Whether cutting the slice as a whole is quicker than reducing the network on tiles."""
     steps = program.piecewise_steps
-    return len(steps) <= SHALLOW or sum(step.n_units for step in steps) <= FEW_UNITS
+    return len(steps) <= SHALLOW or sum(step.n_units for step in steps) <= SMALL
 
 
 def _check_arguments(slice_: Any, max_regions: Any, executor: Any) -> None:

@@ -17,6 +17,10 @@ from splinecam.reduction import Ground, Reach, judge
 from splinecam.tournaments import Tournament
 
 
+MANY_UNITS = 500
+"""Old activations above which bounded forms are computed in float32: they need not be tight."""
+
+
 def narrow(network: ReducedNetwork, corners: Floats) -> tuple[ReducedNetwork, Ground]:
     """The network on a convex polygon (n, 2) inside the one that it was reduced on."""
     return _Narrowing(network, corners).run()
@@ -32,8 +36,10 @@ class _Narrowing:
         n_old = network.n_activations
         self._network = network
         self._ground = Ground(corners, np.zeros(0), np.zeros(0))
+        is_coarse = n_old > MANY_UNITS
+        self._roundoffs = np.array([[UNIT_ROUNDOFF], [2.0**-24 if is_coarse else UNIT_ROUNDOFF]])
         self._raw = np.zeros((n_old, 3 + n_old))
-        self._bounded = np.zeros((n_old, 3 + n_old))
+        self._bounded = np.zeros((n_old, 3 + n_old), np.float32 if is_coarse else np.float64)
         self._errors = np.zeros((2, n_old))
         self._magnitudes = np.zeros((2, n_old))
         self._folded = np.zeros(n_old, bool)  # steady, and not constantly zero
@@ -83,7 +89,7 @@ class _Narrowing:
         kept = np.flatnonzero(self._kept[:n_known] >= 0)
         raw = old[:, folded] @ self._raw[folded, :width]
         raw[:, 3 + self._kept[kept]] += old[:, kept]
-        bounded = old @ self._bounded[:n_known, :width]
+        bounded = old.astype(self._bounded.dtype) @ self._bounded[:n_known, :width]
         for form in (raw, bounded):
             form[:, :2] += weight[:, :2]
             form[:, 2] += bias
@@ -100,7 +106,7 @@ class _Narrowing:
         errors = self._errors[:, :n_known] @ old.T + layer.bias_errors
         n_folded = np.count_nonzero(self._folded[:n_known])
         terms = np.array([[n_folded + 5], [n_known + 5]])
-        return errors + 2 * UNIT_ROUNDOFF * terms * sizes, sizes
+        return errors + 2 * self._roundoffs * terms * sizes, sizes
 
     def _activate(
         self,
@@ -125,7 +131,7 @@ class _Narrowing:
         magnitudes[0, ~steady] = reach.largest[~steady]
         magnitudes[1, ~steady] += reach.halves[~steady]
         self._magnitudes[:, own] = magnitudes
-        errors = np.abs(reach.slopes) * errors + 4 * UNIT_ROUNDOFF * magnitudes
+        errors = np.abs(reach.slopes) * errors + 4 * self._roundoffs * magnitudes
         errors[0, ~steady] = 0.0
         self._errors[:, own] = errors
 

@@ -24,8 +24,12 @@ from splinecam.slices import Slice
 from splinecam.subdivision import Context, Finished, Subdivision
 from splinecam.tiles import Cell, with_all_corners
 
-FEW_UNITS = 180
-"""Unsteady units up to which a cell is not split: the cost of a layer grows with its square."""
+FEW_UNITS = 1200
+"""Unsteady units times layers up to which a cell is not split. The cost of a layer grows with the
+square of the units, and bounds of errors with their number from layer to layer."""
+
+LEAST_LAYERS = 3
+"""Networks of fewer layers are not cut in larger pieces."""
 
 SMALLEST = 2.0**-20
 """Share of the slice's width below which a cell is not split, whatever is unsteady on it."""
@@ -113,11 +117,16 @@ def find_leaves(job: Job, root: Leaf, executor: Executor) -> list[Leaf]:
     while waiting:
         coarse = []
         for leaf in waiting:
-            is_fine = leaf.network.n_activations <= FEW_UNITS or _width(leaf) <= smallest
+            is_fine = _is_fine(leaf.network) or _width(leaf) <= smallest
             (leaves if is_fine else coarse).append(leaf)
         waiting = [child for part in run_ahead(executor, job.split, coarse) for child in part]
     cells = with_all_corners(leaf.cell for leaf in leaves)
     return [leaf._replace(cell=cell) for leaf, cell in zip(leaves, cells, strict=True)]
+
+
+def _is_fine(network: ReducedNetwork) -> bool:
+    """Whether a network is small enough to cut with."""
+    return network.n_activations * max(LEAST_LAYERS, len(network.layers)) <= FEW_UNITS
 
 
 def _width(leaf: Leaf) -> float:
