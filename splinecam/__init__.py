@@ -44,6 +44,7 @@ from splinecam.segments import (
     integrated_gradients,
 )
 from splinecam.slices import Slice
+from splinecam.streaming import PartitionStream, StreamTotals
 from splinecam.verify import Certificate, verify
 from splinecam.windows import (
     ComplexityMap,
@@ -80,6 +81,7 @@ __all__ = [
     "LocalComplexity",
     "NearestEdges",
     "Partition",
+    "PartitionStream",
     "PowerCheck",
     "PowerDiagram",
     "Probe",
@@ -90,6 +92,7 @@ __all__ = [
     "Slice",
     "Snapshot",
     "SplineCamError",
+    "StreamTotals",
     "UnitDistances",
     "UnsupportedLayerError",
     "adjacency_graph",

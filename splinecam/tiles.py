@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinecam.exact import Point, intersection, sign
+from splinecam.exact import Point, intersection, sign, turn
 from splinecam.patches import Patch
 
 SHARE = 0.5077021318
@@ -52,6 +52,13 @@ class Cell(NamedTuple):
     def patch(self) -> Patch:
         """The cell as a patch."""
         return Patch(self.points)
+
+    def without_flat_corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners (m, 2) at which the cell turns, and on which side between them each side lies."""
+        points, n = self.points, len(self.points)
+        turning = [turn(points[i - 1], points[i], points[(i + 1) % n]) != 0 for i in range(n)]
+        corners = self.patch.corners[turning]
+        return corners, (np.cumsum(turning) - 1) % len(corners)
 
     def split(self) -> list[Cell]:
         """Up to four parts of the cell."""

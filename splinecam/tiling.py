@@ -124,6 +124,18 @@ def find_leaves(job: Job, root: Leaf, executor: Executor) -> list[Leaf]:
     return [leaf._replace(cell=cell) for leaf, cell in zip(leaves, cells, strict=True)]
 
 
+def walk_leaves(job: Job, root: Leaf) -> Iterator[Leaf]:
+    """The leaves one after the other, without all corners: only those on the way are in memory."""
+    smallest = _width(root) * SMALLEST
+    waiting = [root]
+    while waiting:
+        leaf = waiting.pop()
+        if _is_fine(leaf.network) or _width(leaf) <= smallest:
+            yield leaf
+        else:
+            waiting += reversed(job.split(leaf))
+
+
 def _is_fine(network: ReducedNetwork) -> bool:
     """Whether a network is small enough to cut with."""
     return network.n_activations * max(LEAST_LAYERS, len(network.layers)) <= FEW_UNITS
