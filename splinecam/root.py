@@ -126,7 +126,7 @@ class _Pass:
     # -- piecewise-linear steps ---------------------------------------------------------------
 
     def _bend(self, step: PiecewiseLinear, value: _Form) -> _Form:
-        raw, bounded, sizes = _parts(value)
+        raw, bounded, sizes = self._parts(value)
         number, first = self._next_step()
         functions = activation_layer(step)
         reach = judge(functions, *self._ground.ranges(bounded, sizes[1]))
@@ -204,10 +204,16 @@ class _Pass:
         self._n_steps += 1
         return self._n_steps - 1, self._units.first_units[self._n_steps - 1]
 
+    def _parts(self, value: _Form) -> tuple[Floats, Floats, Floats]:
+        """Raw and bounded form (N, 3 + k) over all units so far, and sizes (4, N)."""
+        columns = _widened(value.columns, 3 + len(self._ground.largest))
+        raw, bounded = (np.ascontiguousarray(form.T) for form in _flat(columns))
+        return raw, bounded, value.sizes.reshape(4, -1).cpu().numpy()
+
     # -- max groups ---------------------------------------------------------------------------
 
     def _compete(self, step: MaxGroups, value: _Form) -> _Form:
-        raw, bounded, sizes = _parts(value)
+        raw, bounded, sizes = self._parts(value)
         number, first = self._next_step()
         members = step.members.numpy().reshape(step.n_units, -1)
         pool = _Pool(raw, bounded, sizes)
@@ -334,12 +340,6 @@ def pattern_type(units: Units) -> type[np.unsignedinteger]:
 
 def _flat(columns: Tensor) -> Floats:
     return columns.reshape(*columns.shape[:2], prod(columns.shape[2:])).cpu().numpy()
-
-
-def _parts(value: _Form) -> tuple[Floats, Floats, Floats]:
-    """Raw and bounded form (N, 3 + k), and sizes (4, N)."""
-    raw, bounded = (np.ascontiguousarray(form.T) for form in _flat(value.columns))
-    return raw, bounded, value.sizes.reshape(4, -1).cpu().numpy()
 
 
 def _widened(columns: Tensor, width: int) -> Tensor:
