@@ -36,8 +36,8 @@ Integers = NDArray[np.int64]
 class DecisionBoundary:
     """The classes on a slice and the boundary between them.
 
-    Made by `decision_boundary` and `level_set`; every array is read-only. Segments that meet on an
-    edge share their ends to the last bit there.
+    Made by `decision_boundary` and `level_set`; every array is read-only. Segments that meet share
+    their ends to the last bit.
 
     Parameters
     ----------
@@ -53,6 +53,10 @@ class DecisionBoundary:
         edge.
     classes : ndarray
         (S, 2) int64, the classes left and right of each segment; the left one is the lower.
+    normals : ndarray
+        (S, 2) float64, of length 1, at right angles to each segment, to the left. Inside regions
+        that is the direction in which the lead of the left class grows, from the region's map, and
+        right to rounding for short segments too.
     piece_regions : ndarray
         (P,) int64, ascending: the region that each piece is part of.
     piece_classes : ndarray
@@ -70,6 +74,7 @@ class DecisionBoundary:
     segments: Floats
     regions: Integers
     classes: Integers
+    normals: Floats
     piece_regions: Integers
     piece_classes: Integers
     piece_areas: Floats
@@ -109,6 +114,11 @@ class DecisionBoundary:
         np.add.at(areas, self.piece_classes, self.piece_areas)
         areas.setflags(write=False)
         return areas
+
+    @property
+    def class_shares(self) -> Floats:
+        """(n_classes,) float64: the probability of each class, for points spread evenly."""
+        return self.class_areas / self.class_areas.sum()
 
 
 def decision_boundary(partition: Partition) -> DecisionBoundary:
@@ -198,7 +208,9 @@ def _decide(partition: Partition, network: PlanarNetwork) -> DecisionBoundary:
     contest = replace(partition, network=rivals)
     region_classes = classes_of_clear_regions(contest)
     cut = cut_by_class(contest, np.flatnonzero(region_classes < 0))
-    segments = joined(segments_inside(cut), segments_on_edges(contest, cut, region_classes))
+    segments = joined(
+        segments_inside(contest, cut), segments_on_edges(contest, cut, region_classes)
+    )
     pieces = all_pieces(contest, cut, region_classes)
     return DecisionBoundary(
         partition=partition,
@@ -206,6 +218,7 @@ def _decide(partition: Partition, network: PlanarNetwork) -> DecisionBoundary:
         segments=segments.ends,
         regions=segments.regions,
         classes=kept[segments.classes],
+        normals=segments.normals,
         piece_regions=pieces.regions,
         piece_classes=kept[pieces.classes],
         piece_areas=pieces.areas,

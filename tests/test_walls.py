@@ -19,7 +19,7 @@ ROOT = Path(splinecam.__file__).parent
 WALLS = {
     "torch": {
         *("program", "convert", "restrict", "engine", "propagate", "verify", "complexity"),
-        *("_activations", "_loading", "cli", "demo"),
+        *("_activations", "_loading", "cli", "demo", "jacobians"),
     },
     "numba": {"_kernels"},
     "llvmlite": {"_kernels"},

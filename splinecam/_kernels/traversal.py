@@ -35,8 +35,8 @@ def _cross(pattern, halfedge, flips):
 
 
 @njit(**JIT)
-def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, rows, patterns):
-    """Write the activation patterns of wanted regions.
+def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, rows, patterns, first):
+    """Write the activation patterns of wanted regions, from unit `first` on.
 
     Walks a depth-first spanning tree from region `root`, keeping the pattern of the current region
     in `pattern` (in: the root's) and changing it by what flips across each edge. `rows` holds, for
@@ -48,7 +48,7 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
     entered[root] = -1
     region = root
     if rows[root] >= 0:
-        patterns[rows[root]] = pattern
+        patterns[rows[root]] = pattern[first : first + patterns.shape[1]]
     while True:
         if cursors[region] == offsets[region + 1]:
             back = entered[region]
@@ -66,7 +66,7 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
         entered[neighbour] = h ^ 1
         region = neighbour
         if rows[region] >= 0:
-            patterns[rows[region]] = pattern
+            patterns[rows[region]] = pattern[first : first + patterns.shape[1]]
 
 
 @njit(**JIT)
