@@ -18,6 +18,9 @@ from splinecam.errors import InvalidArgumentError
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+CELLS = 512
+"""Cells along each side of the grid that tells which edges may be near a boundary."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BoundaryCurves:
@@ -174,7 +177,7 @@ def boundary_distance(boundary: DecisionBoundary, points: ArrayLike) -> Floats:
     uv = as_float64("points", points, ("n", 2), InvalidArgumentError)
     distances = np.full(len(uv), np.inf)
     if len(boundary.segments):
-        tree = shapely.STRtree(shapely.linestrings(boundary.segments))
+        tree = shapely.STRtree(np.asarray(shapely.linestrings(boundary.segments)))
         which, found = tree.query_nearest(
             shapely.points(uv), return_distance=True, all_matches=False
         )
@@ -281,12 +284,12 @@ def units_near_boundary(boundary: DecisionBoundary, radius: float) -> dict[str, 
         raise InvalidArgumentError(f"radius is {radius!r}; accepted: a number >= 0")
     partition = boundary.partition
     distances = np.full(partition.n_edges, np.inf)
-    if len(boundary.segments):
-        inner = np.flatnonzero(partition.edge_hinges >= 0)
-        segments = shapely.linestrings(boundary.segments)
-        edges = shapely.linestrings(partition.vertices[partition.edges[inner]])
+    candidates = _edges_around(boundary, reach)
+    if len(candidates):
+        segments = np.asarray(shapely.linestrings(boundary.segments))
+        edges = np.asarray(shapely.linestrings(partition.vertices[partition.edges[candidates]]))
         which, near = shapely.STRtree(segments).query(edges, "dwithin", reach)
-        np.minimum.at(distances, inner[which], shapely.distance(edges[which], segments[near]))
+        np.minimum.at(distances, candidates[which], shapely.distance(edges[which], segments[near]))
     flips = partition.edge_flips
     first_units = np.cumsum([0, *partition.layer_sizes])
     nearest = np.full(partition.n_units, np.inf)
@@ -298,3 +301,33 @@ def units_near_boundary(boundary: DecisionBoundary, radius: float) -> dict[str, 
         "unit": units - first_units[layers],
         "distance": nearest[units],
     }
+
+
+def _edges_around(boundary: DecisionBoundary, reach: float) -> NDArray[np.intp]:
+    """Inner edges that may be near a boundary: their boxes meet a cell of a grid that it is near.
+
+    Sums over the grid's cells from a corner tell how many of a box are marked.
+    """
+    partition = boundary.partition
+    low, high = partition.slice.polygon.min(axis=0), partition.slice.polygon.max(axis=0)
+
+    def cells(corners: Floats) -> Integers:
+        places = (corners - low) * (CELLS / (high - low))
+        return np.clip(places, 0, CELLS - 1).astype(np.int64)
+
+    def boxes(segments: Floats, margin: float) -> tuple[Integers, Integers, Integers, Integers]:
+        first, last = cells(segments.min(axis=1) - margin), cells(segments.max(axis=1) + margin)
+        return first[:, 0], first[:, 1], last[:, 0] + 1, last[:, 1] + 1
+
+    marks = np.zeros((CELLS + 1, CELLS + 1), np.int64)
+    # What rounding puts into the next cell shall be near, too.
+    margin = reach + 8 * np.spacing(np.abs(partition.slice.polygon).max() + reach)
+    left, bottom, right, top = boxes(boundary.segments, margin)
+    for u, v, sign in ((left, bottom, 1), (right, bottom, -1), (left, top, -1), (right, top, 1)):
+        np.add.at(marks, (u, v), sign)
+    is_near = marks.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0
+    sums = np.pad(is_near.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    inner = np.flatnonzero(partition.edge_hinges >= 0)
+    left, bottom, right, top = boxes(partition.vertices[partition.edges[inner]], 0.0)
+    found = sums[right, top] - sums[left, top] - sums[right, bottom] + sums[left, bottom]
+    return inner[found > 0]

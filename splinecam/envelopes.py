@@ -59,7 +59,8 @@ def classes_of_clear_regions(contest: Partition) -> Integers:
 def _clear_winners(contest: Partition) -> Integers:
     """(V,): the greatest output at each vertex; -1 where another one is close."""
     n_regions, n_vertices = contest.n_regions, contest.n_vertices
-    ranks = Ranks(*np.empty((2, n_vertices), np.int64), np.empty(n_vertices))
+    winners, runners_up = np.empty((2, n_vertices), np.int64)
+    ranks = Ranks(winners, runners_up, np.empty(n_vertices))
     # Each vertex is looked at in one of its regions, so that the order of work decides nothing.
     owners = np.full(n_vertices, n_regions)
     regions = np.repeat(np.arange(n_regions), np.diff(contest.region_offsets))
@@ -74,8 +75,8 @@ def _clear_winners(contest: Partition) -> Integers:
                 sizes += workers.run(rank_corners, len(block), *arrays, grain=REGION_GRAIN)
     # Relative to the whole slice: where all units are off, what is left is nothing but rounding.
     scale = np.max(sizes, axis=0)
-    close = CLEAR_LEAD * (scale[ranks.winners] + scale[ranks.runners_up])
-    return np.where(ranks.leads > close, ranks.winners, -1)
+    close = CLEAR_LEAD * (scale[winners] + scale[runners_up])
+    return np.where(ranks.leads > close, winners, -1)
 
 
 # --- Cutting regions -------------------------------------------------------------------------

@@ -101,7 +101,8 @@ def slice_agop(partition: Partition, model: nn.Module) -> Floats:
     >>> fold = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.ReLU())
     >>> with torch.no_grad():
     ...     _ = fold[0].weight.copy_(torch.tensor([[3.0, 4.0]])), fold[0].bias.zero_()
-    >>> slice_agop(sc.compute_partition(fold, sc.Slice.box((-1, 1), (-1, 1))), fold).round(6).tolist()
+    >>> p = sc.compute_partition(fold, sc.Slice.box((-1, 1), (-1, 1)))
+    >>> slice_agop(p, fold).round(6).tolist()
     [[4.5, 6.0], [6.0, 8.0]]
     """
     program = _checked_program(partition, model)

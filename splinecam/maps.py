@@ -4,8 +4,12 @@ Composing a region's map from its pattern takes a matrix product for each layer.
 level with the same parent differ in units of one layer only: the next layer's pre-activations on
 one of them are those on its neighbour plus one term for each unit that changes between them, for
 the price of a vector. So each parent's first child is composed, all parents' in one matrix
-product, and the others follow along a breadth-first tree. On the way to a child each unit changes
-once at most: the terms that rounding sees are those of the sum over the units.
+product, and the others follow along a breadth-first tree.
+
+**Rounding.** On the way to a child each unit changes once at most, so that no more terms are summed
+up than there are units. But units that are on at the root and off in the child leave the rounding
+of their terms, where a sum over the child's own units has none: where its slopes are much smaller
+than those on the way (2⁻¹⁰ times), and may be exactly 0, the child is composed from its pattern.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam._kernels.maps import EdgeCodes, Hinges, spread_maps
+from splinecam._kernels.maps import EdgeCodes, Hinges, Spread, Steps, spread_maps
 from splinecam._workers import Workers
 from splinecam.mesh import places_within
 from splinecam.nesting import Nesting
@@ -118,91 +122,86 @@ class MapWalk:
 
     def _below(self, block: Block, workers: Workers, deepest: int) -> Iterator[Block]:
         yield block
-        level, regions, columns = block
+        level = block.level
         if level == deepest:
             return
         children = self._nesting.children[level]
-        starts = children.offsets[regions]
-        counts = children.offsets[regions + 1] - starts
+        starts = children.offsets[block.regions]
+        counts = children.offsets[block.regions + 1] - starts
         places = np.repeat(starts, counts) + places_within(counts)
-        parents = np.repeat(np.arange(len(regions)), counts)
+        parents = np.repeat(np.arange(len(block.regions)), counts)
         before = children.predecessors[places]
         before[before >= 0] += np.repeat(np.cumsum(counts) - counts, counts)[before >= 0]
-        room = max(1, ENTRIES // (3 * len(self._network.following(level)[1])))
-        spread, first = np.empty((0, 3, len(self._network.following(level)[1]))), 0
+        room = max(1, ENTRIES // (3 * self._hinges[level].kinks.shape[1]))
+        spread, first = self._new_spread(level, 0), 0
         for start in range(0, len(places), room):
             # In breadth-first order predecessors ascend: what this part needs of the last one is
             # its end.
             needed = before[start] if before[start] >= 0 else start
             part = slice(needed, min(start + room, len(places)))
-            known = spread[needed - first :]
-            spread = self._spread(
-                block,
-                known,
-                parents[part],
-                before[part] - needed,
-                children.crossed[places[part]],
-                workers,
-            )
-            first = needed
+            steps = Steps(parents[part], before[part] - needed, children.crossed[places[part]])
+            known = Spread(*(array[needed - first :] for array in spread))
+            spread, first = self._spread(block, steps, known, workers), needed
             new = slice(start - needed, None)
-            below = Block(level + 1, children.nodes[places[part]][new], spread[new])
+            below = Block(level + 1, children.nodes[places[part]][new], spread.columns[new])
             yield from self._below(below, workers, deepest)
 
-    def _spread(
-        self,
-        block: Block,
-        known: Floats,
-        parents: Integers,
-        predecessors: Integers,
-        crossed: Integers,
-        workers: Workers,
-    ) -> Floats:
+    def _new_spread(self, level: int, count: int) -> Spread:
+        n_hinges, n_rows = self._hinges[level].kinks.shape
+        return Spread(
+            columns=np.empty((count, 3, n_rows)),
+            peaks=np.empty((count, n_rows)),
+            signs=np.empty((count, -(-n_hinges // 8)), np.uint8),
+            is_lost=np.zeros(count, bool),
+        )
+
+    def _spread(self, block: Block, steps: Steps, known: Spread, workers: Workers) -> Spread:
         """The maps on some children, of which those on the first are known."""
         level, regions, columns = block
-        weight, bias = self._network.following(level)
-        spread = np.empty((len(parents), 3, len(bias)))
-        predecessors[: len(known)] = -1
-        spread[: len(known)] = known
-        roots = len(known) + np.flatnonzero(predecessors[len(known) :] < 0)
-        if len(roots):
-            # Each parent has one root, so that these are the roots of consecutive parents.
-            parents_of_roots = slice(parents[roots[0]], parents[roots[-1]] + 1)
-            held = Block(level, regions[parents_of_roots], columns[parents_of_roots])
-            workers.run(self._compose, len(roots), held, roots, spread, grain=ROOT_GRAIN)
-        workers.run(
-            spread_maps,
-            *(len(bias), parents, predecessors, crossed),
-            *(columns, self._hinges[level], self._codes, spread),
-            grain=ROW_GRAIN,
-        )
+        spread = self._new_spread(level, len(steps.parents))
+        for array, given in zip(spread, known, strict=True):
+            array[: len(given)] = given
+        n_known = len(known.is_lost)
+        roots = n_known + np.flatnonzero(steps.predecessors[n_known:] < 0)
+        spread.signs[roots] = self._packed[level][regions[steps.parents[roots]]]
+        self._compose(block, steps, roots, spread, workers)
+        spread.peaks[roots] = np.abs(spread.columns[roots, :2]).sum(axis=1)
+        steps.predecessors[:n_known] = -1
+        n_rows = spread.peaks.shape[1]
+        arrays = (steps, columns, self._hinges[level], self._codes, spread)
+        workers.run(spread_maps, n_rows, *arrays, grain=ROW_GRAIN)
+        lost = n_known + np.flatnonzero(spread.is_lost[n_known:])
+        self._compose(block, steps, lost, spread, workers)
         return spread
 
     def _compose(
-        self, start: int, stop: int, block: Block, roots: Integers, spread: Floats
+        self, block: Block, steps: Steps, chosen: Integers, spread: Spread, workers: Workers
     ) -> None:
-        """Write the maps on the first children of a range of regions."""
-        level, regions, columns = block
-        step = max(1, ROOT_ENTRIES // columns[0].size)
-        for first in range(start, stop, step):
-            part = slice(first, min(first + step, stop))
-            patterns = self._first_patterns(level, regions[part])
-            activations = self._network.layers[level].activate_maps(columns[part], patterns)
-            spread[roots[part]] = compose(activations, *self._network.following(level))
+        """Write the maps on chosen children from the patterns there."""
+        layer = self._network.layers[block.level]
+        weight, bias = self._network.following(block.level)
 
-    def _first_patterns(self, level: int, parents: Integers) -> NDArray[np.uint8]:
-        """(k, D): patterns of the layer's units in the first child of some regions of a level.
+        def compose_range(start: int, stop: int) -> None:
+            step = max(1, ROOT_ENTRIES // block.columns[0].size)
+            for first in range(start, stop, step):
+                held = chosen[first : min(first + step, stop)]
+                bits = np.unpackbits(spread.signs[held], axis=1, count=layer.n_hinges)
+                patterns = bits.reshape(-1, layer.n_units, layer.n_breakpoints).sum(
+                    axis=2, dtype=np.uint8
+                )
+                columns = block.columns[steps.parents[held]]
+                spread.columns[held] = compose(layer.activate_maps(columns, patterns), weight, bias)
 
-        Each look-up walks the whole partition. So those of the level are looked up at once, and
-        kept as bits, one for each breakpoint: set where it is exceeded.
-        """
-        layer = self._network.layers[level]
-        bits = np.unpackbits(self._packed[level][parents], axis=1, count=layer.n_hinges)
-        return bits.reshape(-1, layer.n_units, layer.n_breakpoints).sum(axis=2, dtype=np.uint8)
+        if len(chosen):
+            workers.run(compose_range, len(chosen), grain=ROOT_GRAIN)
 
     @cached_property
     def _packed(self) -> list[NDArray[np.uint8]]:
-        """For each level, the bits of `_first_patterns` for all of its regions."""
+        """For each level, the signs of the layer's hinges in the first child of each region.
+
+        Each look-up of patterns walks the whole partition; so there are few, and the results are
+        kept as bits.
+        """
         packed = []
         for level, layer in enumerate(self._network.layers):
             members = self._nesting.members[level]

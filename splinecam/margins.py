@@ -59,7 +59,7 @@ def region_margins(maps: RegionMaps) -> dict[str, NDArray[Any]]:
         slopes = np.concatenate([np.zeros_like(slopes), slopes], axis=1)
         offsets = np.concatenate([np.zeros_like(offsets), offsets], axis=1)
     n = partition.n_regions
-    margins = Margins(np.empty(n, np.int64), *np.empty((3, n)))
+    margins = Margins(np.empty(n, np.int64), np.empty(n), np.empty(n), np.empty(n))
     loops = (partition.vertices, partition.region_offsets, partition.region_vertices)
     arrays = (slopes, offsets, *loops, partition.centroids, margins)
     with Workers() as workers:

@@ -75,7 +75,7 @@ class Nesting:
     @cached_property
     def labels(self) -> tuple[Integers, ...]:
         """For each level, (R,) int32: which of its regions holds each region of the partition."""
-        labels = [np.arange(self.n_regions, dtype=np.int32)]
+        labels: list[Integers] = [np.arange(self.n_regions, dtype=np.int32)]
         for children in reversed(self.children):
             labels.append(children.parents[labels[-1]])
         return tuple(reversed(labels))
@@ -86,7 +86,7 @@ class Nesting:
 
         It is in the region's first child, too.
         """
-        members = [np.arange(self.n_regions, dtype=np.int32)]
+        members: list[Integers] = [np.arange(self.n_regions, dtype=np.int32)]
         for children in reversed(self.children):
             members.append(members[-1][children.nodes[children.offsets[:-1]]])
         return tuple(reversed(members))

@@ -18,9 +18,9 @@ from splinecam._kernels.loops import measure_faces
 from splinecam._kernels.traversal import collect_patterns
 from splinecam.errors import InvalidArgumentError, InvalidFileError, InvariantError
 from splinecam.flips import find_flips
+from splinecam.invariants import check_invariants
 from splinecam.maps import MapWalk
 from splinecam.nesting import Nesting
-from splinecam.invariants import check_invariants
 from splinecam.planar import PlanarNetwork
 from splinecam.slices import Slice
 
