@@ -122,10 +122,14 @@ def boundary_curves(boundary: DecisionBoundary) -> BoundaryCurves:
         angles=angles,
         ends=ends,
         components=components,
-        lengths=np.bincount(components, boundary.lengths, count),
-        curvatures=np.bincount(labels, np.nan_to_num(angles), count),
+        lengths=_sums(components, boundary.lengths, count),
+        curvatures=_sums(labels, np.nan_to_num(angles), count),
         is_closed=is_closed,
     )
+
+
+def _sums(groups: Integers, values: Floats, count: int) -> Floats:
+    return np.bincount(groups, values, count).astype(np.float64)
 
 
 def _angles(boundary: DecisionBoundary, ends: Integers, degrees: Integers) -> Floats:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam._kernels.maps import EdgeCodes, Hinges, Spread, Steps, spread_maps
+from splinecam._kernels.maps import STRIP, EdgeCodes, Hinges, Spread, Steps, spread_maps
 from splinecam._workers import Workers
 from splinecam.mesh import places_within
 from splinecam.nesting import Nesting
@@ -37,9 +37,6 @@ ROOT_ENTRIES = 2**19
 
 PATTERN_ENTRIES = 2**28
 """Entries of patterns that are looked up at a time."""
-
-ROW_GRAIN = 64
-"""Least number of rows of maps that is worth a range of its own."""
 
 ROOT_GRAIN = 16
 """Least number of regions whose maps are composed that is worth a range of its own."""
@@ -167,9 +164,9 @@ class MapWalk:
         self._compose(block, steps, roots, spread, workers)
         spread.peaks[roots] = np.abs(spread.columns[roots, :2]).sum(axis=1)
         steps.predecessors[:n_known] = -1
-        n_rows = spread.peaks.shape[1]
+        n_strips = -(-spread.peaks.shape[1] // STRIP)
         arrays = (steps, columns, self._hinges[level], self._codes, spread)
-        workers.run(spread_maps, n_rows, *arrays, grain=ROW_GRAIN)
+        workers.run(spread_maps, n_strips, *arrays, grain=2)
         lost = n_known + np.flatnonzero(spread.is_lost[n_known:])
         self._compose(block, steps, lost, spread, workers)
         return spread

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from torch import nn
 
 import splinecam as sc
-from families import FAMILIES, example
+from families import FAMILIES, example, linear
 from splinecam import maps
 from splinecam._workers import Workers
 from strategies import sliced_networks
@@ -37,8 +37,7 @@ def test_the_maps_do_not_depend_on_how_much_is_held_at_a_time(monkeypatch, entri
     whole = partition.affine_maps()
     for name in ("ENTRIES", "ROOT_ENTRIES", "PATTERN_ENTRIES"):
         monkeypatch.setattr(maps, name, entries)
-    for name in ("ROW_GRAIN", "ROOT_GRAIN"):
-        monkeypatch.setattr(maps, name, 1)
+    monkeypatch.setattr(maps, "ROOT_GRAIN", 1)
     parts = partition.affine_maps()
     for array, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(array, other, rtol=1e-12, atol=1e-13)
@@ -77,3 +76,25 @@ def test_blocks_have_the_preactivations_of_each_level():
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
     for numbers, labels in zip(seen, partition.nesting.labels, strict=True):
         assert sorted(numbers) == list(range(labels.max() + 1))
+
+
+def test_wide_layers_are_written_strip_by_strip():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 300), nn.ReLU(), nn.Linear(300, 2)]
+    partition = sc.compute_partition(nn.Sequential(*layers), sc.Slice.box((-1, 1), (-1, 1)))
+    assert_maps_are_composed(partition)
+
+
+def test_slopes_are_zero_where_all_units_are_off():
+    # A unit of slope 1e8, off together with another one on a quarter of the square.
+    first = linear(np.array([[1e8 / 3, 1e-8], [1e-8 / 3, 1 / 7]]), np.zeros(2), torch.float64)
+    last = linear(np.array([[0.3, 0.7], [1.1, 1e-9]]), np.array([1 / 3, 1e-7]), torch.float64)
+    square = sc.Slice.box((-1, 1), (-1, 1))
+    partition = sc.compute_partition(nn.Sequential(first, nn.ReLU(), last), square)
+    slopes, offsets = partition.affine_maps()
+    (off,) = np.flatnonzero(~partition.patterns().any(axis=1))
+    assert slopes[off].tolist() == [[0, 0], [0, 0]]
+    assert offsets[off].tolist() == [1 / 3, 1e-7]
+    expected, _ = partition.affine_maps(np.arange(partition.n_regions))
+    np.testing.assert_allclose(slopes, expected, rtol=1e-12)

@@ -9,6 +9,9 @@ from numba import njit, uint8
 
 from splinecam._kernels.arrays import JIT
 
+STRIP = 128
+"""Rows that one thread writes together, at least."""
+
 LOST = 2.0**-10
 """Slopes so much smaller than those that they came from have lost too many digits."""
 
@@ -49,10 +52,12 @@ class Spread(NamedTuple):
 
 @njit(**JIT)
 def spread_maps(start, stop, steps, columns, hinges, codes, spread):
-    """Write a range of the next rows, and with the first of them the signs, on children.
+    """Write a range of strips of rows, and with the first strip the signs, on children.
 
     `columns` (parents, 3, D) are the maps to the layer's pre-activations on the parents.
     """
+    first_row = start * STRIP
+    rows = (first_row, min(stop * STRIP, spread.peaks.shape[1]))
     for child in range(len(steps.parents)):
         before = steps.predecessors[child]
         if before < 0:
@@ -60,23 +65,24 @@ def spread_maps(start, stop, steps, columns, hinges, codes, spread):
         edge = steps.crossed[child] >> 1
         sign = 1.0 - 2.0 * (steps.crossed[child] & 1)
         at = columns[steps.parents[child]]
+        source = spread.columns[before]
         target = spread.columns[child]
-        for i in range(3):
-            for k in range(start, stop):
-                target[i, k] = spread.columns[before, i, k]
-        if start == 0:
+        hinge = codes.hinges[edge] - hinges.first
+        _add_kink(rows, hinge, sign, at, hinges, source, target)
+        if first_row == 0:
             for n in range(spread.signs.shape[1]):
                 spread.signs[child, n] = spread.signs[before, n]
-        hinge = codes.hinges[edge] - hinges.first
-        _flip(start, stop, hinge, sign, at, hinges, target, spread.signs[child])
+            _flip(spread.signs[child], hinge)
         if len(codes.shared_offsets) > 0:
             for n in range(codes.shared_offsets[edge], codes.shared_offsets[edge + 1]):
                 code = codes.shared_codes[n]
                 hinge = (code >> 1) - hinges.first
                 if 0 <= hinge < len(hinges.units):
                     way = sign * (1.0 - 2.0 * (code & 1))
-                    _flip(start, stop, hinge, way, at, hinges, target, spread.signs[child])
-        for k in range(start, stop):
+                    _add_kink(rows, hinge, way, at, hinges, target, target)
+                    if first_row == 0:
+                        _flip(spread.signs[child], hinge)
+        for k in range(rows[0], rows[1]):
             slope = abs(target[0, k]) + abs(target[1, k])
             spread.peaks[child, k] = max(spread.peaks[before, k], slope)
             if slope < LOST * spread.peaks[child, k]:
@@ -84,15 +90,18 @@ def spread_maps(start, stop, steps, columns, hinges, codes, spread):
 
 
 @njit(**JIT)
-def _flip(start, stop, hinge, sign, columns, hinges, target, signs):
-    """Let a hinge become positive (sign 1), or cease to be (-1)."""
+def _add_kink(rows, hinge, sign, columns, hinges, source, target):
+    """Write maps where a hinge has become positive (sign 1), or has ceased to be (-1)."""
     unit = hinges.units[hinge]
     for i in range(3):
         value = columns[i, unit]
         if i == 2:
             value -= hinges.breakpoints[hinge]
         value *= sign
-        for k in range(start, stop):
-            target[i, k] += value * hinges.kinks[hinge, k]
-    if start == 0:
-        signs[hinge >> 3] ^= uint8(128 >> (hinge & 7))
+        for k in range(rows[0], rows[1]):
+            target[i, k] = source[i, k] + value * hinges.kinks[hinge, k]
+
+
+@njit(**JIT)
+def _flip(signs, hinge):
+    signs[hinge >> 3] ^= uint8(128 >> (hinge & 7))
