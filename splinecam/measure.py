@@ -56,7 +56,7 @@ def region_statistics(partition: Partition) -> dict[str, NDArray[Any]]:
         ``"compactness"`` : (R,) float64
             The isoperimetric quotient 4 π area / perimeter², whatever the scale: 1 for a disc, π/4
             for a square, 0 for a needle (Osserman, "The isoperimetric inequality", Bulletin of the
-            AMS 84, 1978, eq. 1).
+            AMS 84, 1978, eq. 1); 0 too where rounding leaves one corner only.
         ``"diameter"``, ``"width"`` : (R,) float64
             Largest distance between two vertices, and the least distance of two parallel lines
             that hold the region between them.
@@ -99,7 +99,7 @@ def region_statistics(partition: Partition) -> dict[str, NDArray[Any]]:
         "centroid": partition.centroids,
         "n_sides": np.diff(partition.region_offsets).astype(np.int64),
         **shapes,
-        "compactness": 4 * np.pi * partition.areas / partition.perimeters**2,
+        "compactness": _ratios(4 * np.pi * partition.areas, partition.perimeters**2, 0.0),
         "boundary_distance": _boundary_distances(partition),
         "touches_boundary": touches_boundary,
         "layer_lengths": _layer_lengths(partition),
@@ -120,19 +120,23 @@ def _shapes(partition: Partition) -> dict[str, Floats]:
             (enclose_circles, circumcenters, circumradii),
         ):
             workers.run(kernel, n, *loops, *arrays, grain=REGION_GRAIN)
-    aspects = np.full(n, np.inf)
-    np.divide(longest, widths, out=aspects, where=widths > 0)
     return {
         "eccentricity": longest / (shortest + SHORTEST),
         "ellipse_eccentricity": np.sqrt(1 - flatness),
         "diameter": longest,
         "width": widths,
-        "aspect": aspects,
+        "aspect": _ratios(longest, widths, np.inf),
         "incenter": incenters,
         "inradius": inradii,
         "circumcenter": circumcenters,
         "circumradius": circumradii,
     }
+
+
+def _ratios(numerators: Floats, denominators: Floats, otherwise: float) -> Floats:
+    """Quotients, where there are any: regions may be smaller than the rounding of corners."""
+    quotients = np.full(len(numerators), otherwise)
+    return np.divide(numerators, denominators, out=quotients, where=denominators > 0)
 
 
 def _boundary_distances(partition: Partition) -> Floats:

@@ -10,6 +10,9 @@ from splinecam._kernels.arrays import JIT
 INSIDE = 1.0 + 2.0**-40
 """Squared distances up to so many squared radii count as inside a circle."""
 
+STEEPEST = 1e150
+"""Stands for the tangent of a right angle; products of two are float64 numbers."""
+
 
 @njit(**JIT)
 def inscribe_circles(start, stop, vertices, offsets, loops, centres, radii):
@@ -99,7 +102,7 @@ def _vanishing_sides(along, lengths):
         b = after[last]
         depth += soonest
         product = tangents[last] * tangents[b]
-        if not product < 1.0 or before[a] == b:
+        if product >= 1.0 or before[a] == b:
             return last, a, b, depth
         i = head
         while True:
@@ -120,7 +123,7 @@ def _half_tangent(a, b):
     dot = a[0] * b[0] + a[1] * b[1]
     if dot > 0.0:
         return cross / (1.0 + dot)
-    return (1.0 - dot) / cross if cross > 0.0 else np.inf
+    return min((1.0 - dot) / cross, STEEPEST) if cross > 0.0 else STEEPEST
 
 
 @njit(**JIT)
