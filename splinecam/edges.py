@@ -252,12 +252,12 @@ def _gradients(
         return found
     order = np.lexsort([regions, layers])
     bounds = np.searchsorted(layers[order], np.arange(layers.max() + 2))
+    levels = np.split(regions[order], bounds[1:-1])
     with Workers() as workers:
         for level, block, columns in partition.map_walk().blocks(workers, int(layers.max())):
-            own = order[bounds[level] : bounds[level + 1]]
-            starts = np.searchsorted(regions[own], block)
-            counts = np.searchsorted(regions[own], block, side="right") - starts
-            wanted = own[np.repeat(starts, counts) + places_within(counts)]
+            starts = np.searchsorted(levels[level], block)
+            counts = np.searchsorted(levels[level], block, side="right") - starts
+            wanted = order[bounds[level] + np.repeat(starts, counts) + places_within(counts)]
             rows = np.repeat(np.arange(len(block)), counts)
             found[wanted] = columns[rows, :2, units[wanted]]
     return found

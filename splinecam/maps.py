@@ -15,7 +15,6 @@ than those on the way (2⁻¹⁰ times), and may be exactly 0, the child is comp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +78,7 @@ class MapWalk:
         if len(shared_edges):
             offsets = np.searchsorted(shared_edges, np.arange(len(edge_hinges) + 1))
         self._codes = EdgeCodes(edge_hinges, offsets, shared_hinges)
+        self._packed: dict[int, NDArray[np.uint8]] = {}
         first = np.cumsum([0, *(layer.n_hinges for layer in network.layers)])
         self._hinges = [self._layer_hinges(n, int(first[n])) for n in range(len(network.layers))]
 
@@ -160,7 +160,7 @@ class MapWalk:
             array[: len(given)] = given
         n_known = len(known.is_lost)
         roots = n_known + np.flatnonzero(steps.predecessors[n_known:] < 0)
-        spread.signs[roots] = self._packed[level][regions[steps.parents[roots]]]
+        spread.signs[roots] = self._first_signs(level)[regions[steps.parents[roots]]]
         self._compose(block, steps, roots, spread, workers)
         spread.peaks[roots] = np.abs(spread.columns[roots, :2]).sum(axis=1)
         steps.predecessors[:n_known] = -1
@@ -192,16 +192,14 @@ class MapWalk:
         if len(chosen):
             workers.run(compose_range, len(chosen), grain=ROOT_GRAIN)
 
-    @cached_property
-    def _packed(self) -> list[NDArray[np.uint8]]:
-        """For each level, the signs of the layer's hinges in the first child of each region.
+    def _first_signs(self, level: int) -> NDArray[np.uint8]:
+        """Signs of the layer's hinges in the first child of each region of a level, as bits.
 
         Each look-up of patterns walks the whole partition; so there are few, and the results are
-        kept as bits.
+        kept.
         """
-        packed = []
-        for level, layer in enumerate(self._network.layers):
-            members = self._nesting.members[level]
+        if level not in self._packed:
+            layer, members = self._network.layers[level], self._nesting.members[level]
             bits = np.empty((len(members), -(-layer.n_hinges // 8)), np.uint8)
             step = max(1, PATTERN_ENTRIES // max(layer.n_hinges, 1))
             for start in range(0, len(members), step):
@@ -209,5 +207,5 @@ class MapWalk:
                 patterns = self._layer_patterns(level, members[held])
                 exceeded = patterns[:, :, None] > np.arange(layer.n_breakpoints)
                 bits[held] = np.packbits(exceeded.reshape(len(patterns), -1), axis=1)
-            packed.append(bits)
-        return packed
+            self._packed[level] = bits
+        return self._packed[level]
