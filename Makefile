@@ -23,6 +23,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.degenerate
 	$(BIN)/python -m benchmarks.guard
+	$(BIN)/python -m benchmarks.measures
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -11,7 +11,16 @@ from splinecam._loading import load_model
 from splinecam.batchnorm import BatchNormFit, batch_norm_fit
 from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.complexity import LocalComplexity, local_complexity
+from splinecam.curves import (
+    BoundaryCurves,
+    BoundarySamples,
+    boundary_curves,
+    boundary_distance,
+    sample_boundary,
+    units_near_boundary,
+)
 from splinecam.distances import NearestEdges, UnitDistances, nearest_edges, unit_distances
+from splinecam.edges import bend_angles, layer_statistics, unit_statistics
 from splinecam.engine import compute_partition
 from splinecam.errors import (
     InsufficientMemoryError,
@@ -24,7 +33,9 @@ from splinecam.errors import (
     SplineCamError,
     UnsupportedLayerError,
 )
-from splinecam.graph import adjacency_graph
+from splinecam.graph import adjacency_graph, hop_distances
+from splinecam.jacobians import input_jacobians, sample_agop, slice_agop
+from splinecam.margins import region_margins
 from splinecam.measure import region_statistics
 from splinecam.partition import EdgeFlips, Partition
 from splinecam.power import (
@@ -44,7 +55,10 @@ from splinecam.segments import (
     integrated_gradients,
 )
 from splinecam.slices import Slice
+from splinecam.spline import RegionMaps, region_maps
+from splinecam.statistics import Histogram, RegionSummary, region_histogram, summarize_regions
 from splinecam.streaming import PartitionStream, StreamTotals
+from splinecam.tables import to_frame
 from splinecam.verify import Certificate, verify
 from splinecam.windows import (
     ComplexityMap,
@@ -66,12 +80,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchNormFit",
+    "BoundaryCurves",
+    "BoundarySamples",
     "Breaks",
     "Certificate",
     "ComplexityMap",
     "DecisionBoundary",
     "Decisions",
     "EdgeFlips",
+    "Histogram",
     "InsufficientMemoryError",
     "InvalidArgumentError",
     "InvalidFileError",
@@ -87,6 +104,8 @@ __all__ = [
     "Probe",
     "Recorder",
     "RegionLimitError",
+    "RegionMaps",
+    "RegionSummary",
     "Segment",
     "SegmentPartition",
     "Slice",
@@ -97,6 +116,9 @@ __all__ = [
     "UnsupportedLayerError",
     "adjacency_graph",
     "batch_norm_fit",
+    "bend_angles",
+    "boundary_curves",
+    "boundary_distance",
     "check_power_cells",
     "complexity_map",
     "compute_partition",
@@ -104,8 +126,11 @@ __all__ = [
     "decision_boundary",
     "edge_density",
     "edge_length",
+    "hop_distances",
+    "input_jacobians",
     "integrated_gradients",
     "layer_power_diagram",
+    "layer_statistics",
     "level_set",
     "load_model",
     "local_complexity",
@@ -119,8 +144,18 @@ __all__ = [
     "plot_thumbnails",
     "power_diagram",
     "region_count",
+    "region_histogram",
+    "region_maps",
+    "region_margins",
     "region_statistics",
+    "sample_agop",
+    "sample_boundary",
+    "slice_agop",
+    "summarize_regions",
+    "to_frame",
     "unit_distances",
+    "unit_statistics",
+    "units_near_boundary",
     "verify",
 ]
 

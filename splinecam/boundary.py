@@ -27,14 +27,15 @@ from splinecam.envelopes import (
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition import Partition
 from splinecam.planar import PlanarNetwork
+from splinecam.reduced import ReducedNetwork
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DecisionBoundary:
     """The classes on a slice and the boundary between them.
 
-    Made by `decision_boundary` and `level_set`; every array is read-only. Segments that meet on an
-    edge share their ends to the last bit there.
+    Made by `decision_boundary` and `level_set`; every array is read-only. Segments that meet share
+    their ends to the last bit.
 
     Parameters
     ----------
@@ -50,6 +51,10 @@ class DecisionBoundary:
         edge.
     classes : ndarray
         (S, 2) int64, the classes left and right of each segment; the left one is the lower.
+    normals : ndarray
+        (S, 2) float64, of length 1, at right angles to each segment, to the left. Inside regions
+        that is the direction in which the lead of the left class grows, from the region's map, and
+        right to rounding for short segments too.
     piece_regions : ndarray
         (P,) int64, ascending: the region that each piece is part of.
     piece_classes : ndarray
@@ -67,6 +72,7 @@ class DecisionBoundary:
     segments: Floats
     regions: Ints
     classes: Ints
+    normals: Floats
     piece_regions: Ints
     piece_classes: Ints
     piece_areas: Floats
@@ -106,6 +112,11 @@ class DecisionBoundary:
         np.add.at(areas, self.piece_classes, self.piece_areas)
         areas.setflags(write=False)
         return areas
+
+    @property
+    def class_shares(self) -> Floats:
+        """(n_classes,) float64: the probability of each class, for points spread evenly."""
+        return self.class_areas / self.class_areas.sum()
 
 
 def decision_boundary(partition: Partition) -> DecisionBoundary:
@@ -181,21 +192,23 @@ def level_set(partition: Partition, output: int, value: float) -> DecisionBounda
         )
     if not isinstance(value, Real) or not math.isfinite(value):
         raise InvalidArgumentError(f"value is {value!r}; accepted: a finite number")
-    weight = np.stack([np.zeros_like(network.weight[output]), network.weight[output]])
-    bias = np.array([float(value), network.bias[output]])
-    return _decide(partition, PlanarNetwork(network.layers, weight, bias))
+    weight = np.zeros((2, network.n_outputs))
+    weight[1, output] = 1.0
+    return _decide(partition, network.with_outputs(weight, np.array([float(value), 0.0])))
 
 
-def _decide(partition: Partition, network: PlanarNetwork) -> DecisionBoundary:
+def _decide(partition: Partition, network: PlanarNetwork | ReducedNetwork) -> DecisionBoundary:
     """Cut the regions by the greatest output of a network that has the partition's layers."""
     # An output that repeats a lower one never wins.
     rows = np.column_stack([network.weight, network.bias])
     kept = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-    rivals = PlanarNetwork(network.layers, network.weight[kept], network.bias[kept])
+    rivals = network.with_outputs(np.eye(network.n_outputs)[kept], np.zeros(len(kept)))
     contest = replace(partition, network=rivals)
     region_classes = classes_of_clear_regions(contest)
     cut = cut_by_class(contest, np.flatnonzero(region_classes < 0))
-    segments = joined(segments_inside(cut), segments_on_edges(contest, cut, region_classes))
+    segments = joined(
+        segments_inside(contest, cut), segments_on_edges(contest, cut, region_classes)
+    )
     pieces = all_pieces(contest, cut, region_classes)
     return DecisionBoundary(
         partition=partition,
@@ -203,6 +216,7 @@ def _decide(partition: Partition, network: PlanarNetwork) -> DecisionBoundary:
         segments=segments.ends,
         regions=segments.regions,
         classes=kept[segments.classes],
+        normals=segments.normals,
         piece_regions=pieces.regions,
         piece_classes=kept[pieces.classes],
         piece_areas=pieces.areas,

@@ -24,7 +24,7 @@ from splinecam._batches import (
     input_size,
     point_batches,
 )
-from splinecam._types import Floats
+from splinecam._types import Floats, Ints
 from splinecam.windows import checked_radius
 
 Integers = NDArray[np.int64]

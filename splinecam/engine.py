@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -50,6 +50,12 @@ SMALL = 200
 SHALLOW = 3
 """Layers up to which a plain chain is cut as it is: deeper, bounds of errors get loose."""
 
+CHECKED = 2**18
+"""After so many regions it is checked whether memory suffices."""
+
+BYTES_TO_JOIN = 250
+"""For each region of the tiles: about twice the size of the result, and what lies on seams."""
+
 NEGLIGIBLE = 2**28
 """Bytes that are taken without asking how many are free."""
 
@@ -62,6 +68,7 @@ def compute_partition(
     max_regions: int | None = None,
     progress: bool = False,
     executor: Executor | None = None,
+    memory: int | None = None,
 ) -> Partition:
     """Enumerate all linear regions of a model on a slice.
 
@@ -85,6 +92,9 @@ def compute_partition(
     executor : concurrent.futures.Executor, optional
         Runs the work: threads, processes, or other machines. Default: a pool with one thread for
         each available processor. The result does not depend on it.
+    memory : int, optional
+        Bytes to stay below. What would take more when cut in one piece is cut tile by tile.
+        Default: what is free.
 
     Returns
     -------
@@ -101,7 +111,7 @@ def compute_partition(
     RegionLimitError
         If there are more than `max_regions` regions; it carries the part that was finished.
     InsufficientMemoryError
-        If a layer needs more memory than is free.
+        If the result needs more memory than there is; `PartitionStream` hands it out in parts.
     InvariantError
         If the result contradicts itself, which would be a defect of splinecam.
 
@@ -116,17 +126,27 @@ def compute_partition(
     >>> partition.n_vertices - partition.n_edges + partition.n_regions
     1
     """
-    _check_arguments(slice_, max_regions, executor)
+    _check_arguments(slice_, max_regions, executor, memory)
     where = checked_device(device)
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
     is_local = executor is None or isinstance(executor, ThreadPoolExecutor)
     if is_local and is_chain(program) and _is_plain(program):
-        with Workers(executor) as workers:
-            n_layers = len(program.piecewise_steps)
-            with _progress(n_layers, "cutting", "layer", shown=progress) as report:
-                return _Engine(program, slice_, limit, where, workers).run(report)
-    return _Tiles(Job(program, slice_, str(where)), limit, executor, progress).run()
+        n_layers = len(program.piecewise_steps)
+        with (
+            suppress(InsufficientMemoryError),
+            Workers(executor) as workers,
+            _progress(n_layers, "cutting", "layer", shown=progress) as report,
+        ):
+            return _Engine(program, slice_, limit, memory, where, workers).run(report)
+    job = Job(program, slice_, str(where))
+    return _Tiles(job, limit, memory, executor, progress).run()
+
+
+def _available(memory: int | None) -> int:
+    """Bytes that may still be taken."""
+    free = psutil.virtual_memory().available
+    return free if memory is None else min(free, memory - psutil.Process().memory_info().rss)
 
 
 def _is_plain(program: Program) -> bool:
@@ -135,14 +155,15 @@ def _is_plain(program: Program) -> bool:
     return len(steps) <= SHALLOW or sum(step.n_units for step in steps) <= SMALL
 
 
-def _check_arguments(slice_: Any, max_regions: Any, executor: Any) -> None:
+def _check_arguments(slice_: Any, max_regions: Any, executor: Any, memory: Any) -> None:
     if not isinstance(slice_, Slice):
         raise InvalidArgumentError(f"slice_ is a {type(slice_).__name__}; accepted: a Slice")
-    is_count = isinstance(max_regions, int | np.integer) and not isinstance(max_regions, bool)
-    if max_regions is not None and not (is_count and max_regions >= 1):
-        raise InvalidArgumentError(
-            f"max_regions is {max_regions!r}; accepted: an integer of 1 or more, or None"
-        )
+    for name, count in (("max_regions", max_regions), ("memory", memory)):
+        is_count = isinstance(count, int | np.integer) and not isinstance(count, bool)
+        if count is not None and not (is_count and count >= 1):
+            raise InvalidArgumentError(
+                f"{name} is {count!r}; accepted: an integer of 1 or more, or None"
+            )
     if executor is not None and not isinstance(executor, Executor):
         raise InvalidArgumentError(
             f"executor is a {type(executor).__name__}; accepted: a concurrent.futures.Executor, "
@@ -170,9 +191,17 @@ def _progress(
 class _Tiles:
     """Cuts a slice tile by tile."""
 
-    def __init__(self, job: Job, max_regions: int, executor: Executor | None, progress: bool):
+    def __init__(
+        self,
+        job: Job,
+        max_regions: int,
+        memory: int | None,
+        executor: Executor | None,
+        progress: bool,
+    ):
         self._job = job
         self._max_regions = max_regions
+        self._memory = memory
         self._executor = executor
         self._progress = progress
 
@@ -210,11 +239,27 @@ class _Tiles:
                     raise self._too_many(root, n_regions)
                 if tile.cell.points[0] == first:
                     root_pattern = tile.finished.root_pattern
+                self._check_memory(n_regions, tile.n_regions)
                 report(n_regions)
                 yield tile.mesh(numbers)
 
         mesh, shared = renumber(*stitch(meshes()))
         return make_partition(self._job.slice_, root.network, mesh, shared, root_pattern)
+
+    def _check_memory(self, n_regions: int, n_new: int) -> None:
+        """Refuse what could not be put together; asked once in a while."""
+        if n_regions // CHECKED == (n_regions - n_new) // CHECKED:
+            return
+        needed = BYTES_TO_JOIN * n_regions
+        available = _available(self._memory)
+        if needed > available:
+            raise InsufficientMemoryError(
+                f"the tiles that are finished have {n_regions:,} regions, which take another "
+                f"{needed / 2**30:.1f} GiB of memory to put together; {available / 2**30:.1f} GiB "
+                "are free. PartitionStream hands them out one by one",
+                needed,
+                available,
+            )
 
     def _too_many(self, root: Leaf, n_regions: int) -> RegionLimitError:
         network = root.network.head(0)
@@ -261,12 +306,14 @@ class _Engine:
         program: Program,
         slice_: Slice,
         max_regions: int,
+        memory: int | None,
         device: torch.device,
         workers: Workers,
     ):
         self._program = program
         self._slice = slice_
         self._max_regions = max_regions
+        self._memory = memory
         context = Context(lambda: self._exact, device, workers, self._check, self._is_too_many)
         patch = Patch.of_polygon(slice_.polygon)
         self._network = restrict(program, slice_)
@@ -303,7 +350,7 @@ class _Engine:
         needed = cutter.n_bytes + 8 * cutter.n_vertices * n_carried
         if needed < NEGLIGIBLE:
             return
-        available = psutil.virtual_memory().available
+        available = _available(self._memory)
         if needed > available:
             raise InsufficientMemoryError(
                 f"layer {number} ({name}) makes {cutter.n_faces:,} regions, which "

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from splinecam._kernels.envelope import Loops, cut_regions, evaluate_maps
+from splinecam._kernels.ranking import Ranks, rank_corners
 from splinecam._types import Floats, Ints
 from splinecam._workers import Workers
 from splinecam.partition import Partition
-from splinecam.planar import PlanarNetwork
 
 ROUNDING = 2.0**-47
 """Margin of an output's rounding, relative to the magnitudes of its terms."""
@@ -34,9 +34,6 @@ CLEAR_LEAD = 2.0**-30
 
 SHORT = 2.0**-40
 """Share of an edge that is no part of the boundary but rounding of where it is crossed."""
-
-ROWS = 128
-"""Vertices in one matrix product; a constant, so that rounding does not depend on threads."""
 
 MAP_ENTRIES = 2**22
 """Affine maps, of many regions for each class, that are held at a time."""
@@ -50,50 +47,33 @@ REGION_GRAIN = 512
 
 def classes_of_clear_regions(contest: Partition) -> Ints:
     """(R,): the class of a region with a clear winner, the same at all vertices; -1 for others."""
-    winners = _clear_winners(contest.network, contest.vertices)[contest.region_vertices]
+    winners = _clear_winners(contest)[contest.region_vertices]
     lowest = np.minimum.reduceat(winners, contest.region_offsets[:-1])
     highest = np.maximum.reduceat(winners, contest.region_offsets[:-1])
     return np.where(lowest == highest, lowest, -1)
 
 
-def _clear_winners(network: PlanarNetwork, vertices: Floats) -> Ints:
+def _clear_winners(contest: Partition) -> Ints:
     """(V,): the greatest output at each vertex; -1 where another one is close."""
-    if network.n_outputs == 1:
-        return np.zeros(len(vertices), np.int64)
-    winners, runners_up = np.empty((2, len(vertices)), np.int64)
-    leads = np.empty(len(vertices))
-    ranks = (winners, runners_up, leads)
+    n_regions, n_vertices = contest.n_regions, contest.n_vertices
+    winners, runners_up = np.empty((2, n_vertices), np.int64)
+    ranks = Ranks(winners, runners_up, np.empty(n_vertices))
+    # Each vertex is looked at in one of its regions, so that the order of work decides nothing.
+    owners = np.full(n_vertices, n_regions)
+    regions = np.repeat(np.arange(n_regions), np.diff(contest.region_offsets))
+    np.minimum.at(owners, contest.region_vertices, regions)
+    loops = (contest.vertices, contest.region_offsets, contest.region_vertices)
+    n_layers = len(contest.layer_names)
+    sizes = [np.zeros(contest.network.n_outputs)]
     with Workers() as workers:
-        workers.limit_blas()
-        n_blocks = -(-len(vertices) // ROWS)
-        scales = workers.run(_rank_outputs, n_blocks, network, vertices, *ranks, grain=1)
+        for level, block, columns in contest.map_walk().blocks(workers, n_layers):
+            if level == n_layers:
+                arrays = (block, columns, *loops, owners, ranks)
+                sizes += workers.run(rank_corners, len(block), *arrays, grain=REGION_GRAIN)
     # Relative to the whole slice: where all units are off, what is left is nothing but rounding.
-    scale = np.max(scales, axis=0)
-    return np.where(leads > CLEAR_LEAD * (scale[winners] + scale[runners_up]), winners, -1)
-
-
-def _rank_outputs(
-    start: int,
-    stop: int,
-    network: PlanarNetwork,
-    vertices: Floats,
-    winners: Ints,
-    runners_up: Ints,
-    leads: Floats,
-) -> Floats:
-    """Rank the outputs at a range of blocks of vertices; return how large each output is there."""
-    scale = np.zeros(network.n_outputs)
-    for number in range(start, stop):
-        block = slice(number * ROWS, (number + 1) * ROWS)
-        outputs = network(vertices[block])
-        np.maximum(scale, np.abs(outputs).max(axis=0), out=scale)
-        rows = np.arange(len(outputs))
-        winners[block] = outputs.argmax(axis=1)
-        greatest = outputs[rows, winners[block]]
-        outputs[rows, winners[block]] = -np.inf
-        runners_up[block] = outputs.argmax(axis=1)
-        leads[block] = greatest - outputs[rows, runners_up[block]]
-    return scale
+    scale = np.max(sizes, axis=0)
+    close = CLEAR_LEAD * (scale[winners] + scale[runners_up])
+    return np.where(ranks.leads > close, winners, -1)
 
 
 # --- Cutting regions -------------------------------------------------------------------------
@@ -129,7 +109,7 @@ def cut_by_class(contest: Partition, regions: Ints) -> Cut:
     first = np.flatnonzero(is_first)
     following = np.arange(1, len(sides) + 1)
     following[np.append(first[1:], len(sides))[: len(first)] - 1] = first
-    return Cut(
+    cut = Cut(
         regions=sides[first, 0],
         classes=sides[first, 1],
         sizes=np.diff(first, append=len(sides)),
@@ -140,6 +120,25 @@ def cut_by_class(contest: Partition, regions: Ints) -> Cut:
         params=corners[:, 2],
         across=sides[:, 3],
     )
+    _weld(cut)
+    return cut
+
+
+def _weld(cut: Cut) -> None:
+    """Let pieces that meet inside a region have their corner in common to the last bit.
+
+    Three classes are equal in one point of a region at most, which each of their pieces has found
+    by another way.
+    """
+    preceding = np.empty_like(cut.following)
+    preceding[cut.following] = np.arange(len(preceding))
+    across = np.stack([cut.across, cut.across[preceding]], axis=1)
+    corners = np.flatnonzero((across >= 0).all(axis=1) & (across[:, 0] != across[:, 1]))
+    pieces = cut.owners[corners]
+    classes = np.sort(np.column_stack([cut.classes[pieces], across[corners]]), axis=1)
+    keys = np.column_stack([cut.regions[pieces], classes])
+    _, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    cut.corners[corners] = cut.corners[corners[first[which.ravel()]]]
 
 
 def _evaluate(
@@ -175,6 +174,7 @@ class Segments(NamedTuple):
     ends: Floats  # (S, 2, 2)
     regions: Ints  # (S,)
     classes: Ints  # (S, 2)
+    normals: Floats  # (S, 2): at right angles, to the left; of any length before `joined`
 
 
 def joined(inside: Segments, on_edges: Segments) -> Segments:
@@ -183,16 +183,42 @@ def joined(inside: Segments, on_edges: Segments) -> Segments:
     long = (ends[:, 0] != ends[:, 1]).any(axis=1)
     regions = np.concatenate([inside.regions, on_edges.regions])
     classes = np.concatenate([inside.classes, on_edges.classes])
-    return Segments(ends[long], regions[long], classes[long])
+    normals = np.concatenate([inside.normals, on_edges.normals])[long]
+    normals /= np.hypot(normals[:, 0], normals[:, 1])[:, None]
+    return Segments(ends[long], regions[long], classes[long], normals)
 
 
-def segments_inside(cut: Cut) -> Segments:
+def segments_inside(contest: Partition, cut: Cut) -> Segments:
     """The boundary inside regions: sides of pieces with a higher class across."""
     own = cut.classes[cut.owners]
     sides = np.flatnonzero(cut.across > own)
     ends = cut.corners[np.stack([sides, cut.following[sides]], axis=1)]
     classes = np.stack([own[sides], cut.across[sides]], axis=1)
-    return Segments(ends, cut.regions[cut.owners[sides]], classes)
+    regions = cut.regions[cut.owners[sides]]
+    return Segments(ends, regions, classes, _leading_directions(contest, regions, classes, ends))
+
+
+def _leading_directions(contest: Partition, regions: Ints, classes: Ints, ends: Floats) -> Floats:
+    """(S, 2): the way to where the first class leads: the gradient of its lead.
+
+    It is normal to the segment. Rounding may leave no gradient; then the segment has to do.
+    """
+    gradients = np.empty((len(regions), 2))
+    step = max(1, MAP_ENTRIES // contest.network.n_outputs)
+    for start in range(0, len(regions), step):
+        held, pairs = regions[start : start + step], classes[start : start + step]
+        wanted, rows = np.unique(held, return_inverse=True)
+        slopes, _ = contest.affine_maps(wanted)
+        gradients[start : start + step] = slopes[rows, pairs[:, 0]] - slopes[rows, pairs[:, 1]]
+    is_flat = ~gradients.any(axis=1)
+    gradients[is_flat] = _to_left(ends[is_flat])
+    return gradients
+
+
+def _to_left(ends: Floats) -> Floats:
+    """(S, 2): segments (S, 2, 2), as vectors, turned to the left."""
+    along = ends[:, 1] - ends[:, 0]
+    return np.stack([-along[:, 1], along[:, 0]], axis=1)
 
 
 def segments_on_edges(contest: Partition, cut: Cut, region_classes: Ints) -> Segments:
@@ -217,7 +243,9 @@ def segments_on_edges(contest: Partition, cut: Cut, region_classes: Ints) -> Seg
     ends = (1.0 - shares) * origins[:, None] + shares * targets[:, None]
     regions = contest.edge_regions[edges[parts], backward.astype(np.intp)]
     pairs = np.sort(np.stack([left[parts], right[parts]], axis=1), axis=1)
-    return Segments(ends, regions.astype(np.int64), pairs)
+    lines = contest.vertices[contest.edges[edges[parts]]]
+    lines[backward] = lines[backward, ::-1]
+    return Segments(ends, regions.astype(np.int64), pairs, _to_left(lines))
 
 
 def _pieces_on_edges(

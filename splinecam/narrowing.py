@@ -10,12 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.planar import Floats
 from splinecam.reduced import ReducedLayer, ReducedNetwork
-from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.reduction import Ground, Reach, judge
 from splinecam.tournaments import Tournament
-
 
 MANY_UNITS = 500
 """Old activations above which bounded forms are computed in float32: they need not be tight."""

@@ -26,6 +26,8 @@ from splinecam.errors import (
 )
 from splinecam.flips import find_flips
 from splinecam.invariants import check_invariants
+from splinecam.maps import MapWalk
+from splinecam.nesting import Nesting
 from splinecam.planar import PlanarNetwork
 from splinecam.slices import Slice
 
@@ -161,6 +163,13 @@ class Partition:
         return np.append(per_hinge, -1).astype(np.int32)[self.edge_hinges]
 
     @cached_property
+    def edge_lengths(self) -> Floats:
+        """(E,) float64: lengths in plane coordinates."""
+        start, stop = self.edges.T
+        along = self.vertices[stop] - self.vertices[start]
+        return _frozen(np.hypot(along[:, 0], along[:, 1]))
+
+    @cached_property
     def edge_flips(self) -> EdgeFlips:
         """Every unit that changes across each interior edge, sorted by edge, first unit first."""
         inner = np.flatnonzero(self.edge_hinges >= 0)
@@ -257,25 +266,35 @@ class Partition:
         ndarray
             (k, n_units) unsigned int, units in execution order; for a ReLU 1 where z > 0.
         """
-        chosen = self._region_numbers(regions)
-        wanted, inverse = np.unique(chosen, return_inverse=True)
+        return self._unit_patterns(self._region_numbers(regions), 0, self.n_units)
+
+    def _unit_patterns(
+        self, regions: NDArray[np.integer], first: int, stop: int
+    ) -> NDArray[np.uint8]:
+        """The patterns, (k, stop - first), of consecutive units in regions."""
+        wanted, inverse = np.unique(regions, return_inverse=True)
         rows = np.full(self.n_regions, -1, np.int32)
         rows[wanted] = np.arange(len(wanted))
-        patterns = np.empty((len(wanted), self.n_units), self.root_pattern.dtype)
+        patterns = np.empty((len(wanted), stop - first), self.root_pattern.dtype)
         shared = (self.shared_edges, self.shared_hinges)
         collect_patterns(
             self.edge_regions[0, 0],
             self.root_pattern.copy(),
             *(self.region_offsets, self.region_halfedges, self.edge_regions),
-            *(find_flips(self.network.units, 0, self.edge_hinges, shared), rows, patterns),
+            *(find_flips(self.network.units, 0, self.edge_hinges, shared), rows, patterns, first),
         )
         return patterns[inverse]
+
+    def _layer_patterns(self, layer: int, regions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        first, stop = self.network.units.first_units[layer : layer + 2]
+        return self._unit_patterns(regions, first, stop)
 
     def affine_maps(self, regions: ArrayLike | None = None) -> tuple[Floats, Floats]:
         """The network's affine map on each region: output = A u + b in plane coordinates.
 
-        Composed layer by layer from the region's activation pattern: A = W_L D_L … W_1 D_1 W_0,
-        with D_l the slopes of layer l's units (Balestriero & Baraniuk, ICML 2018, §3).
+        That is A = W_L D_L … W_1 D_1 W_0, with D_l the slopes of layer l's units where they have
+        the region's activation pattern (Balestriero & Baraniuk, ICML 2018, §3). Maps of chosen
+        regions are composed so, those of all regions as `splinecam.maps` explains.
 
         Parameters
         ----------
@@ -289,6 +308,8 @@ class Partition:
         b : ndarray
             (k, out) float64.
         """
+        if regions is None:
+            return self.map_walk().outputs()
         chosen = self._region_numbers(regions)
         slopes = np.empty((len(chosen), self.network.n_outputs, 2))
         offsets = np.empty((len(chosen), self.network.n_outputs))
@@ -299,6 +320,18 @@ class Partition:
                 rows = held[part]
                 slopes[rows], offsets[rows] = self.network.affine_maps(patterns[part])
         return slopes, offsets
+
+    @cached_property
+    def nesting(self) -> Nesting:
+        """How the partitions by the first layers nest."""
+        return Nesting(self.n_regions, len(self.layer_names), self.edge_regions, self.edge_layers)
+
+    def map_walk(self) -> MapWalk:
+        """A walk through the levels of `nesting` with the affine maps on their regions."""
+        return MapWalk(
+            *(self.network, self.nesting, self.edge_hinges),
+            *(self.shared_edges, self.shared_hinges, self._layer_patterns),
+        )
 
     def _region_numbers(self, regions: ArrayLike | None) -> NDArray[np.intp]:
         if regions is None:

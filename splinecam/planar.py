@@ -109,8 +109,20 @@ class Layer:
         steps = -np.diff(self.slopes, axis=1) * self.breakpoints
         first = self.anchors - self.slopes[:, 0] * self.breakpoints[:, 0]
         offsets = np.cumsum(np.column_stack([first, steps]), axis=1)
-        units = np.arange(self.n_units) if len(offsets) > 1 else 0
+        if len(offsets) == 1:
+            return self.slopes[0].take(patterns), offsets[0].take(patterns)
+        units = np.arange(self.n_units)
         return self.slopes[units, patterns], offsets[units, patterns]
+
+    def activate_maps(self, columns: Floats, patterns: NDArray[np.unsignedinteger]) -> Floats:
+        """Maps to activations, (k, 3, D), from maps to pre-activations and patterns (k, D).
+
+        The columns are the derivatives along u and v, and the values at the origin.
+        """
+        slopes, offsets = self.pieces(patterns)
+        activated = columns * slopes[:, None, :]
+        activated[:, 2] += offsets
+        return activated
 
     @cached_property
     def _is_relu(self) -> bool:
@@ -208,8 +220,17 @@ class PlanarNetwork:
         self, layer: int, patterns: NDArray[np.unsignedinteger]
     ) -> tuple[Floats, Floats]:
         """The maps ``A u + b`` of what a layer's units act on: as `affine_maps`, (k, D, 2)."""
-        n_before = sum(self.layer_sizes[:layer])
+        n_before = self.units.first_units[layer]
         return self.head(layer).affine_maps(patterns[:, :n_before])
+
+    def following(self, number: int) -> tuple[Floats, Floats]:
+        """Weight and bias from a layer's activations (-1: plane coordinates) to the next values.
+
+        These are the next layer's pre-activations or, after the last layer, the outputs.
+        """
+        if number + 1 == len(self.layers):
+            return self.weight, self.bias
+        return self.layers[number + 1].weight, self.layers[number + 1].bias
 
     def __call__(self, uv: Floats) -> Floats:
         """Outputs (n, out) at plane coordinates (n, 2)."""
@@ -235,15 +256,12 @@ class PlanarNetwork:
             (k, out) float64.
         """
         count = len(patterns)
-        # Three columns per region: the derivatives along u and v, and the value at the origin.
-        columns = np.broadcast_to(np.eye(3, 2), (count, 3, 2))
+        columns = compose(np.broadcast_to(np.eye(3, 2), (count, 3, 2)), *self.following(-1))
         start = 0
-        for layer in self.layers:
-            slopes, offsets = layer.pieces(patterns[:, start : start + layer.n_units])
+        for number, layer in enumerate(self.layers):
+            own = patterns[:, start : start + layer.n_units]
+            columns = compose(layer.activate_maps(columns, own), *self.following(number))
             start += layer.n_units
-            columns = _compose(columns, layer.weight, layer.bias) * slopes[:, None, :]
-            columns[:, 2] += offsets
-        columns = _compose(columns, self.weight, self.bias)
         return np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1)), columns[:, 2]
 
 
@@ -258,8 +276,11 @@ def plane_values(weight: Floats, bias: Floats, uv: Floats) -> Floats:
     return values
 
 
-def _compose(columns: Floats, weight: Floats, bias: Floats) -> Floats:
-    """Apply an affine map to maps given by columns (k, 3, K), in one matrix product."""
+def compose(columns: Floats, weight: Floats, bias: Floats) -> Floats:
+    """Apply an affine map to maps given by columns (k, 3, K), in one matrix product.
+
+    The columns are the derivatives along u and v, and the value at the origin.
+    """
     count, _, width = columns.shape
     composed = (columns.reshape(3 * count, width) @ weight.T).reshape(count, 3, len(bias))
     composed[:, 2] += bias

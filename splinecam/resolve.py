@@ -213,7 +213,7 @@ class Resolver:
             int(self._mesh.edge_faces[0, 0]),
             self._root_pattern.copy(),
             *(self._mesh.face_offsets, self._mesh.face_halfedges, self._mesh.edge_faces),
-            *(self._flips, rows, patterns),
+            *(self._flips, rows, patterns, 0),
         )
         self._prefixes.update(zip(missing.tolist(), map(bytes, patterns), strict=True))
 

@@ -7,7 +7,6 @@ no matrix of a convolution is ever made. What is left is a dense network of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
@@ -15,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.errors import InvalidSliceError
 from splinecam.planar import Floats, Layer
 from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
 from splinecam.reduced import ReducedLayer, ReducedNetwork
-from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.reduction import Ground, Reach, judge
 from splinecam.restrict import activation_layer
 from splinecam.slices import Slice

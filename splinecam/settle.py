@@ -84,6 +84,7 @@ def _winners(
         find_flips(labels.units, labels.n_nodes, mesh.edge_labels, shared),
         np.arange(n_faces, dtype=np.int32),
         patterns,
+        0,
     )
     first, stop = (labels.units.n_units + node for node in labels.nodes(step))
     won = patterns[:, first:stop]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from splinecam._archive import DAMAGE
 from splinecam._batches import checked_device
 from splinecam._workers import Workers, n_processors
 from splinecam.convert import convert
@@ -195,9 +196,12 @@ class PartitionStream:
                 count = TileCount(
                     int(found["n_faces"]), *(found[name] for name in TileCount._fields[1:])
                 )
-                sums = (found[f"total_{name}"][()] for name in StreamTotals._fields)
-                self._keep(int(path.stem), count, StreamTotals(*sums))
-            except (ValueError, KeyError, OSError) as error:
+                n_tiles, n_pieces, area, lengths = (
+                    found[f"total_{name}"] for name in StreamTotals._fields
+                )
+                totals = StreamTotals(int(n_tiles), int(n_pieces), float(area), lengths)
+                self._keep(int(path.stem), count, totals)
+            except DAMAGE as error:
                 raise InvalidFileError(f"{path} is damaged: {error}") from error
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import splinecam as sc
 from families import ACTIVATIONS, POLYGONS, SQUARE, Prefix, build, gaussian, linear
-from splinecam import envelopes
+from splinecam import envelopes, maps
 from splinecam._kernels.envelope import Loops, evaluate_maps
 from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.errors import InvalidArgumentError
@@ -433,7 +433,7 @@ def test_the_result_does_not_depend_on_how_much_is_held_at_a_time(monkeypatch):
     partition = partition_of(model)
     whole = decision_boundary(partition)
     monkeypatch.setattr(envelopes, "MAP_ENTRIES", 12)
-    monkeypatch.setattr(envelopes, "ROWS", 7)
+    monkeypatch.setattr(maps, "ENTRIES", 7)
     parts = decision_boundary(partition)
     assert len(whole.segments) > 6
     for name in ("segments", "regions", "classes", "piece_regions", "piece_classes"):

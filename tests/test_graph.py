@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from torch import nn
 
 from splinecam import Slice, compute_partition
-from splinecam.graph import adjacency_graph
+from splinecam.errors import InvalidArgumentError
+from splinecam.graph import adjacency_graph, hop_distances
 from strategies import sliced_networks
 
 Cell = tuple[int, int]
@@ -29,7 +30,7 @@ def lines(xs: list[float], ys: list[float]) -> nn.Sequential:
 
 def test_region_without_neighbours_is_a_node_without_edges():
     graph = adjacency_graph(compute_partition(lines([5.0], []), Slice.box((0, 2), (0, 1))))
-    assert dict(graph.nodes(data=True)) == {0: {"area": 2.0}}
+    assert dict(graph.nodes(data=True)) == {0: {"area": 2.0, "class": 0, "slope_norm": 0.0}}
     assert not graph.edges
 
 
@@ -109,10 +110,55 @@ def test_attributes_are_python_numbers(partition):
     graph = adjacency_graph(partition)
     attributes = [item for *_, data in graph.edges(data=True) for item in data.items()]
     kinds = {(name, type(value)) for name, value in attributes}
-    assert kinds == {("length", float), ("layer", int), ("unit", int)}
+    assert kinds == {
+        *(("length", float), ("layer", int), ("unit", int), ("units", tuple)),
+        ("slope_change", float),
+    }
     assert {type(region) for region in graph} == {int}
     assert {type(region) for edge in graph.edges for region in edge} == {int}
-    assert {type(area) for _, area in graph.nodes(data="area")} == {float}
+    kinds = {(name, type(v)) for _, data in graph.nodes(data=True) for name, v in data.items()}
+    assert kinds == {("area", float), ("class", int), ("slope_norm", float)}
+
+
+def test_attributes_are_those_of_the_maps(partition):
+    graph = adjacency_graph(partition)
+    slopes, offsets = partition.affine_maps()
+    centroids = partition.centroids
+    values = np.einsum("rcd,rd->rc", slopes, centroids) + offsets
+    for region, data in graph.nodes(data=True):
+        assert data["class"] == values[region].argmax()
+        assert data["slope_norm"] == pytest.approx(np.linalg.norm(slopes[region]))
+    for a, b, data in graph.edges(data=True):
+        assert data["slope_change"] == pytest.approx(np.linalg.norm(slopes[a] - slopes[b]))
+        assert data["units"] == ((data["layer"], data["unit"]),)
+
+
+def test_edges_of_several_units_name_them_all():
+    graph = adjacency_graph(compute_partition(lines([1.0, 1.0], []), Slice.box((0, 2), (0, 1))))
+    assert graph.edges[0, 1]["units"] == ((0, 0), (0, 1))
+    assert graph.edges[0, 1]["unit"] == 0
+
+
+def test_hops_are_the_graphs_shortest_paths(partition):
+    rng = np.random.default_rng(3)
+    sources, targets = rng.uniform(-1, 1, (4, 2)), rng.uniform(-1, 1, (5, 2))
+    sources[1] = sources[0]
+    hops = hop_distances(partition, sources, targets)
+    graph = adjacency_graph(partition)
+    for i, a in enumerate(partition.locate(sources)):
+        for j, b in enumerate(partition.locate(targets)):
+            assert hops[i, j] == nx.shortest_path_length(graph, a, b)
+    assert hops.dtype == np.int64
+
+
+def test_hops_in_the_same_region_and_of_no_points(partition):
+    assert hop_distances(partition, [(0.1, 0.1)], [(0.1, 0.1)]).tolist() == [[0]]
+    assert hop_distances(partition, np.empty((0, 2)), [(0.1, 0.1)]).shape == (0, 1)
+
+
+def test_hops_to_a_point_outside_are_refused(partition):
+    with pytest.raises(InvalidArgumentError, match=r"targets holds \(3.0, 0.0\)"):
+        hop_distances(partition, [(0.0, 0.0)], [(0.5, 0.0), (3.0, 0.0)])
 
 
 def test_paths_between_regions_cross_at_least_the_units_that_differ(partition):

@@ -199,15 +199,22 @@ from splinecam.numbering import renumber
 from splinecam.stitch import stitch
 from tiles import cut, tiled
 import numpy as np
+import splinecam as sc
+
+def measure(p):
+    maps = sc.region_maps(p)
+    sc.region_statistics(p), sc.region_margins(maps), maps.singular_values, maps.slope_changes
+    sc.unit_statistics(p), sc.bend_angles(p), sc.decision_boundary(p)
 
 model, polygon = example("generic_mixed", 1)
 p = on(model, polygon)
 assert_exact(p, model)
+measure(p)
 np.savez(sys.argv[1], **{name: getattr(p, name) for name in ARRAYS})
 for name in FAMILIES:
     if name not in GENERIC:
         for seed in range(2):  # numpy raises IndexError where compiled code would not look
-            on(*example(name, seed))
+            measure(on(*example(name, seed)))
 for name in ("integer", "tent"):
     model, polygon = example(name, 0)
     renumber(*stitch(tiled(model, cut(polygon, np.random.default_rng(0)))))

@@ -18,9 +18,9 @@ ROOT = Path(splinecam.__file__).parent
 
 WALLS = {
     "torch": {
-        *("linear", "program", "convert", "restrict", "root", "subdivision", "engine"),
-        *("propagate", "enclosures", "observation", "verify", "complexity"),
-        *("batchnorm", "distances", "held", "power", "recorder", "segments"),
+        *("linear", "program", "convert", "restrict", "root", "subdivision", "tiling"),
+        *("propagate", "enclosures", "observation", "verify", "complexity", "engine"),
+        *("batchnorm", "distances", "held", "jacobians", "power", "recorder", "segments"),
         *("_activations", "_batches", "_forward", "_loading", "cli", "demo"),
     },
     "numba": {"_kernels"},

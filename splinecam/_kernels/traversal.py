@@ -73,8 +73,8 @@ def _start_walk(root, offsets):
 
 
 @njit(**JIT)
-def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, rows, patterns):
-    """Write the activation patterns of wanted regions.
+def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, rows, patterns, first):
+    """Write the activation patterns of wanted regions, from unit `first` on.
 
     `pattern` is that of region `root`, and is changed. `rows` holds, for each region, its row in
     `patterns`, or -1 where it is not wanted.
@@ -83,7 +83,7 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
     region = np.int64(root)
     while region >= 0:
         if rows[region] >= 0:
-            patterns[rows[region]] = pattern
+            patterns[rows[region]] = pattern[first : first + patterns.shape[1]]
         region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
 
 
