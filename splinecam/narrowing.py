@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.planar import Floats
 from splinecam.reduced import ReducedLayer, ReducedNetwork
-from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.reduction import Ground, Reach, judge
 from splinecam.tournaments import Tournament
 
@@ -98,9 +98,10 @@ class _Narrowing:
         sizes = self._magnitudes[:, :n_known] @ old.T
         sizes += np.abs(layer.weight[:, :2]) @ extent + np.abs(layer.bias)
         errors = self._errors[:, :n_known] @ old.T + layer.bias_errors
-        n_folded = np.count_nonzero(self._folded[:n_known])
-        terms = np.array([[n_folded + 5], [n_known + 5]])
-        return errors + 2 * UNIT_ROUNDOFF * terms * sizes, sizes
+        folded = layer.weight[:, 2:][:, self._folded[:n_known]]
+        errors[0] += 2 * UNIT_ROUNDOFF * (folded.shape[1] + 5) * sizes[0] * folded.any(axis=1)
+        errors[1] += 2 * UNIT_ROUNDOFF * (n_known + 5) * sizes[1]
+        return errors, sizes
 
     def _activate(
         self,

@@ -88,6 +88,29 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
 
 
 @njit(**JIT)
+def spread_pieces(root, pattern, offsets, halfedges, edge_regions, edges, flips, below, above):
+    """Note at each vertex which units some region there has below and above their breakpoint.
+
+    `pattern` is that of region `root`, with one entry more than there are units, for whatever else
+    flips; it is changed. `below` and `above` are words (V, W), to which bits are added.
+    """
+    n_units = pattern.shape[0] - 1
+    walk = _start_walk(root, offsets)
+    region = np.int64(root)
+    while region >= 0:
+        for w in range(below.shape[1]):
+            word = uint64(0)
+            first = w * BITS
+            for b in range(min(BITS, n_units - first)):
+                word |= uint64(pattern[first + b]) << uint64(b)
+            for h in halfedges[offsets[region] : offsets[region + 1]]:
+                v = edges[h >> 1, h & 1]
+                above[v, w] |= word
+                below[v, w] |= ~word
+        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
+
+
+@njit(**JIT)
 def find_misfit(root, pattern, offsets, halfedges, edge_regions, flips, ranks, shared_ranks):
     """Find an edge of a breakpoint that does not lie between the pieces of its unit beside it.
 
