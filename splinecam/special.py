@@ -11,7 +11,6 @@ import numpy as np
 from splinecam._kernels.arrays import Chords, Cuts, FaceOffsets, Mesh, Zeros
 from splinecam._kernels.crossings import cross_special
 from splinecam._kernels.edges import BAD
-from splinecam._kernels.subdivide import Nodes, build_special, join_special, record_special
 from splinecam._kernels.special import (
     Crossings,
     Outlines,
@@ -19,6 +18,7 @@ from splinecam._kernels.special import (
     outline_special,
     special_face,
 )
+from splinecam._kernels.subdivide import Nodes, build_special, join_special, record_special
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 from splinecam.mesh import places_within

@@ -269,6 +269,7 @@ class Subdivision:
             self._labels,
             step,
             len(self._patch.points),
+            self._context.workers,
         )
         self._mesh, self._shared = settled.mesh, settled.shared
         kept = np.flatnonzero(settled.vertices >= 0)

@@ -34,6 +34,7 @@ class Supports(NamedTuple):
     their breakpoints have any.
     """
 
+    are_decided: np.ndarray  # (H,) bool: hinges that vanish where their units are zero
     offsets: np.ndarray  # (H + 1,) int64: into units
     units: np.ndarray  # int32: which of the labels
     labels: np.ndarray  # (k,) int64: the label that each unit's hinge has on edges
@@ -70,7 +71,8 @@ class Supports(NamedTuple):
         """
         words = np.zeros_like(unsure)
         settle_vanishing(
-            *(0, len(vertices), vertices, zero_units, self.offsets, self.units),
+            *(0, len(vertices), vertices, zero_units),
+            *(self.are_decided, self.offsets, self.units),
             *(values, signs, unsure, words),
         )
         return words
@@ -104,6 +106,7 @@ def find_supports(
     # Where units have several breakpoints, none of their columns is used.
     own = [labels.of_units(i) for i, _ in before]
     return Supports(
+        is_pure,
         offsets,
         units.reshape(-1).astype(np.int32),
         np.concatenate(own)[used],

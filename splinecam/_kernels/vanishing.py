@@ -10,14 +10,15 @@ from splinecam._kernels.words import BITS, trailing_zeros
 
 @njit(**BORROWING)
 def settle_vanishing(
-    start, stop, vertices, zero_units, offsets, units, values, signs, unsure, words
+    start, stop, vertices, zero_units, are_decided, offsets, units, values, signs, unsure, words
 ):
     """Decide unsure hinges at some vertices (n,) that vanish with their activations.
 
     Parameters
     ----------
     zero_units : (V, W') words of the units whose activations are zero at each vertex.
-    offsets, units : for each hinge the units that it consists of; none if this cannot decide.
+    are_decided : (H,) which hinges vanish wherever all units are zero of which they consist.
+    offsets, units : for each hinge these units.
     values, signs : of all vertices; those of the decided hinges are set.
     unsure, words : (n, W): the decided hinges are moved from the first to the second.
     """
@@ -29,7 +30,7 @@ def settle_vanishing(
                 bit = trailing_zeros(left)
                 left &= left - uint64(1)
                 h = w * BITS + bit
-                vanishes = offsets[h] < offsets[h + 1]
+                vanishes = are_decided[h]
                 for k in range(offsets[h], offsets[h + 1]):
                     word = zero_units[v, units[k] // BITS]
                     vanishes &= ((word >> uint64(units[k] % BITS)) & uint64(1)) != uint64(0)
