@@ -1,21 +1,20 @@
 """Refining a mesh by the zero lines of hinges.
 
 Signs at vertices and orders along lines are the only decisions. Float64 takes them where error
-bounds allow it; a `Resolver` takes the others exactly, before any face looks. Faces where a hinge
-vanishes at a corner, hinges share a cut, or crossings are too close are *special*: they are
-described one by one by `splinecam._kernels.special` and subdivided by
-`splinecam._kernels.subdivide`.
+bounds allow it; a `Resolver` takes the others exactly, before any face looks. Faces that a hinge
+cuts through a corner, where hinges share a cut, or crossings are too close are *special*:
+`splinecam.special` subdivides them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds, Chords, Cuts, FaceOffsets, Mesh, Zeros
-from splinecam._kernels.edges import BAD, count_cuts, find_cuts, split_edges
+from splinecam._kernels.edges import count_cuts, find_cuts, split_edges
 from splinecam._kernels.faces import build_faces, count_faces
 from splinecam._kernels.room import (
     empty_chords,
@@ -24,20 +23,14 @@ from splinecam._kernels.room import (
     to_offsets,
     zero_counts,
 )
-from splinecam._kernels.special import SpecialFace, describe_special, mark_special
-from splinecam._kernels.subdivide import (
-    Nodes,
-    build_special,
-    count_entries,
-    join_nodes,
-    record_special,
-)
+from splinecam._kernels.special import mark_special
 from splinecam._kernels.traversal import vanishing_edges
-from splinecam._kernels.words import pack_signs, sign_limits, unpack_set
+from splinecam._kernels.words import mark_unsure, pack_signs, sign_limits, unpack_set
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
 from splinecam.mesh import FACE_GRAIN, VALUE_GRAIN, Refinement, Shared, places_within
 from splinecam.resolve import Resolver
+from splinecam.special import Setting, SpecialFaces
 from splinecam.twins import Twins
 
 EDGE_GRAIN = 16384
@@ -93,17 +86,20 @@ class Cutter:
         self._chosen = chosen
         self._label = label
         self._rounding = rounding
-        self._make_resolver = resolver
+        self._resolver = cache(resolver)
         self._workers = workers
         self._signs, self._zeros = self._decide_signs()
         self._raw_cuts, unsure = self._find_cuts()
         self._cuts, self._targets, self._special = self._order_cuts(unsure)
-        self._described: dict[int, tuple[SpecialFace, Nodes]] = {}
-        self._offsets = self._count_faces()
-
-    @cached_property
-    def _resolver(self) -> Resolver:
-        return self._make_resolver()
+        self._special_faces = SpecialFaces(
+            Setting(
+                *(mesh, self._raw_cuts.codes, self._targets, self._cuts),
+                *(self._signs, self._zeros, chosen, rounding),
+            ),
+            self._resolver,
+            workers,
+        )
+        self._offsets = self._count_faces(self._special)
 
     @property
     def n_faces(self) -> int:
@@ -165,16 +161,9 @@ class Cutter:
             if not unsure.any():
                 break
             self._special |= unsure
-            self._offsets = self._count_faces()
-        beside: list[tuple[int, int]] = []  # edges and the hinges that they share
-        for face, (special, nodes) in self._described.items():
-            arguments = (face, special, nodes, self._mesh, self._cuts, self._offsets)
-            if build_special(*arguments, self._label, new):
-                raise InvariantError(f"face {face} cannot be subdivided: its chords contradict")
-            if with_chords:
-                record_special(*arguments, chords)
-            beside += self._members_beside(face, special, nodes)
-        shared = self._share(new, beside, twins)
+            self._offsets = self._count_faces(unsure)
+        self._special_faces.build(self._offsets, self._label, new, chords if with_chords else None)
+        shared = self._share(new, twins)
         return Refinement(new, shared, self._raw_cuts, self._targets, self._cuts, chords)
 
     # -- signs --------------------------------------------------------------------------------
@@ -196,11 +185,14 @@ class Cutter:
         vertices = np.flatnonzero(counts)
         if not len(vertices):
             return signs, Zeros(np.empty(0, np.int32), np.empty((0, len(self._chosen)), np.uint64))
-        near = values[vertices]
-        radii = mesh.radii[vertices, None]
-        unsure = ~(np.abs(near) > bounds.reach * radii + bounds.noise) & (limits >= 0)
-        hinges = [np.flatnonzero(row).tolist() for row in unsure]
-        return signs, self._resolver.decide_signs(vertices, values, signs, hinges)
+        unsure = np.empty((len(vertices), len(self._chosen)), np.uint64)
+        self._workers.run(
+            mark_unsure,
+            len(vertices),
+            *(vertices, values, mesh.radii, bounds, limits, unsure),
+            grain=grain,
+        )
+        return signs, self._resolver().decide_signs(vertices, values, signs, unsure)
 
     # -- cuts ---------------------------------------------------------------------------------
 
@@ -223,10 +215,11 @@ class Cutter:
         edges = np.flatnonzero(unsure)
         joined = np.zeros(len(raw.codes), bool)
         if len(edges):
-            self._resolver.gather_edges(edges)
+            resolver = self._resolver()
+            resolver.gather_edges(edges)
             for edge in edges.tolist():
                 start, stop = raw.offsets[edge], raw.offsets[edge + 1]
-                joined[start:stop] = self._resolver.order_cuts(edge, raw, self._rounding)
+                joined[start:stop] = resolver.order_cuts(edge, raw, self._rounding)
         special = np.zeros(len(mesh.face_offsets) - 1, bool)
         merged = np.zeros(0, bool)
         cuts, targets = raw, np.empty(0, np.int64)
@@ -238,84 +231,26 @@ class Cutter:
             offsets = np.concatenate([[0], np.cumsum(kept)])[raw.offsets]
             cuts = Cuts(offsets, *(array[kept] for array in raw[1:]))
         if len(self._zeros.rows) or len(merged):
-            mark_special(0, len(special), mesh, self._zeros, merged, special)
+            marked = (mesh, self._signs, self._zeros, merged, special)
+            self._workers.run(mark_special, len(special), *marked, grain=FACE_GRAIN)
         return cuts, targets, special
 
     # -- faces --------------------------------------------------------------------------------
 
-    def _count_faces(self) -> FaceOffsets:
-        mesh, n_hinges, special = self._mesh, self._values.shape[1], self._special
-        counts = zero_counts(len(special))
+    def _count_faces(self, newly_special: np.ndarray) -> FaceOffsets:
+        """Count what faces become; some of those that are special are not described yet."""
+        mesh, n_hinges = self._mesh, self._values.shape[1]
+        counts = zero_counts(len(self._special))
         self._workers.run_balanced(
             count_faces,
             mesh.face_offsets,
-            *(mesh, self._cuts, n_hinges, special, counts),
+            *(mesh, self._cuts, n_hinges, self._special, counts),
             grain=FACE_GRAIN,
         )
-        if special.any():
-            self._describe()
-            for face, (description, nodes) in self._described.items():
-                n_chords, n_nodes = len(description.first), len(nodes.crossing)
-                n_edges = n_chords + len(nodes.along)
-                counts.crossings[face + 1] = n_nodes
-                counts.faces[face + 1] = 1 + n_edges - n_nodes
-                counts.edges[face + 1] = n_edges
-                counts.halfedges[face + 1] = len(description.places) + 2 * n_edges
-                counts.chords[face + 1] = n_chords
-                counts.entries[face + 1] = count_entries(description)
+        if newly_special.any():
+            self._special_faces.describe(np.flatnonzero(newly_special))
+        self._special_faces.count(counts)
         return to_offsets(counts)
-
-    def _describe(self) -> None:
-        """Describe special faces that have no description yet."""
-        faces = [f for f in np.flatnonzero(self._special).tolist() if f not in self._described]
-        points, radii = self._placed
-        worst = BAD * self._rounding
-        descriptions: dict[int, SpecialFace] = {}
-        close = []
-        for face in faces:
-            description, n_wrong = describe_special(
-                face,
-                *(self._mesh, self._cuts, self._raw_cuts.codes, self._member_offsets),
-                *(self._signs, self._zeros, self._chosen, points, radii, self._rounding),
-            )
-            if n_wrong:
-                raise InvariantError(f"face {face}: a hinge does not meet it in two places")
-            descriptions[face] = description
-            if description.unsure.any() or (description.radii > worst).any():
-                close.append(face)
-        if close:
-            self._resolver.gather_faces(np.array(close))
-        ties = dict.fromkeys(faces)
-        for face in close:
-            description = descriptions[face]
-            self._resolver.place_crossings(face, description, points, worst, self._rounding)
-            ties[face] = self._resolver.order_crossings(face, description)
-        for face, description in descriptions.items():
-            tied = ties[face]
-            if tied is None:
-                tied = np.zeros(len(description.params), bool)
-            n_crossings = len(description.lower)
-            nodes = join_nodes(description.offsets, description.crossings, tied, n_crossings)
-            self._described[face] = (description, nodes)
-
-    @cached_property
-    def _placed(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and radii of old vertices and cuts."""
-        mesh, cuts = self._mesh, self._cuts
-        ends = mesh.vertices[mesh.edges[cuts.edges]]
-        along = ends[:, 1] - ends[:, 0]
-        points = ends[:, 0] + cuts.params[:, None] * along
-        lengths = np.hypot(along[:, 0], along[:, 1])
-        radii = mesh.widths[cuts.edges] + lengths * cuts.slacks + self._rounding
-        return np.concatenate([mesh.vertices, points]), np.concatenate([mesh.radii, radii])
-
-    @cached_property
-    def _member_offsets(self) -> np.ndarray:
-        """Where the raw cuts of each cut begin."""
-        n_raw = len(self._raw_cuts.codes)
-        if not len(self._targets):
-            return np.arange(n_raw + 1)
-        return np.searchsorted(self._targets, np.arange(len(self._cuts.codes) + 1))
 
     # -- building -----------------------------------------------------------------------------
 
@@ -341,25 +276,11 @@ class Cutter:
             raise InvariantError(f"{n_wrong} faces do not close up")
         return new, chords, unsure
 
-    def _members_beside(
-        self, face: int, special: SpecialFace, nodes: Nodes
-    ) -> list[tuple[int, int]]:
-        """New edges of a special face and the codes of hinges that they share."""
-        first = len(self._mesh.edges) + len(self._cuts.codes) + int(self._offsets.edges[face])
-        beside = []
-        for i in np.flatnonzero(np.diff(special.member_offsets) > 1).tolist():
-            start, stop = special.member_offsets[i : i + 2].tolist()
-            leading = int(special.members[start]) & 1
-            parts = nodes.offsets[i : i + 2].tolist()
-            edges = range(first + i + parts[0], first + i + 1 + parts[1])
-            for code in special.members[start + 1 : stop].tolist():
-                beside += [(edge, code ^ leading) for edge in edges]
-        return beside
-
-    def _share(self, new: Mesh, beside: list[tuple[int, int]], twins: Twins) -> Shared:
+    def _share(self, new: Mesh, twins: Twins) -> Shared:
         """What the refined mesh's edges share: old edges pass theirs on to all pieces."""
         edges, codes = self._shared
-        if not (len(edges) or len(beside) or len(self._zeros.rows) or len(twins.followers)):
+        chords, members = self._special_faces.shared(self._offsets)
+        if not (len(edges) or len(chords) or len(self._zeros.rows) or len(twins.followers)):
             return self._shared
         if len(self._zeros.rows):
             more_edges, more_codes = self._vanishing(twins)
@@ -368,7 +289,6 @@ class Cutter:
         offsets = self._cuts.offsets
         counts = offsets[edges + 1] - offsets[edges] + 1
         pieces = np.repeat(edges + offsets[edges], counts) + places_within(counts)
-        chords, members = np.array(beside, np.int64).reshape(-1, 2).T
         made = np.arange(len(self._mesh.edges) + len(self._cuts.codes), len(new.edges))
         leading = 2 * (new.edge_labels[made].astype(np.int64) - self._label)
         which, following = twins.follow_codes(np.concatenate([leading, members]))

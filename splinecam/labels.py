@@ -71,7 +71,7 @@ class Labels:
         """The label that hinge 0 of a layer has while the layer cuts; greater than all others."""
         table = self._tables[layer]
         is_run = table[-1] - table[0] == len(table) - 1
-        return int(table[0]) if is_run else self.units.n_hinges + self.n_nodes
+        return int(table[0]) if is_run else self.n_labels
 
     def table(self, layer: int) -> np.ndarray | None:
         """The labels of a layer's hinges, (H,) int64; None if they follow the base."""
@@ -90,6 +90,15 @@ class Labels:
     def of_hinge(self, layer: int, hinge: int) -> int:
         """The label of a hinge."""
         return int(self._tables[layer][hinge])
+
+    def of_units(self, layer: int) -> np.ndarray:
+        """The labels of the first hinge of each unit of a layer, (D,) int64."""
+        return self._tables[layer][:: self._layers[layer].n_breakpoints]
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels: the network's hinges and all nodes."""
+        return self.units.n_hinges + self.n_nodes
 
     def nodes(self, step: int) -> tuple[int, int]:
         """The first node of a step, and the one after its last, among all nodes."""

@@ -103,9 +103,11 @@ class _Narrowing:
         sizes = self._magnitudes[:, :n_known] @ old.T
         sizes += np.abs(layer.weight[:, :2]) @ extent + np.abs(layer.bias)
         errors = self._errors[:, :n_known] @ old.T + layer.bias_errors
-        n_folded = np.count_nonzero(self._folded[:n_known])
-        terms = np.array([[n_folded + 5], [n_known + 5]])
-        return errors + 2 * self._roundoffs * terms * sizes, sizes
+        folded = layer.weight[:, 2:][:, self._folded[:n_known]]
+        exact, rounded = 2 * self._roundoffs.ravel()
+        errors[0] += exact * (folded.shape[1] + 5) * sizes[0] * folded.any(axis=1)
+        errors[1] += rounded * (n_known + 5) * sizes[1]
+        return errors, sizes
 
     def _activate(
         self,

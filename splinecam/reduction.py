@@ -36,6 +36,10 @@ class Reach(NamedTuple):
     halves: Floats  # of the residues
     largest: Floats  # absolute value of the activation
 
+    def take(self, units: np.ndarray) -> Reach:
+        """Some of the units."""
+        return Reach(*(array[units] for array in self))
+
 
 class Ground(NamedTuple):
     """The polygon, and how large the unsteady units' activations and residues get on it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -15,10 +16,14 @@ from splinecam._kernels.arrays import Cuts, Mesh, Zeros
 from splinecam._kernels.edges import BAD, UNBOUNDED
 from splinecam._kernels.special import SpecialFace
 from splinecam._kernels.traversal import Flips, collect_patterns, incident_edges
-from splinecam._kernels.words import BITS
+from splinecam._kernels.words import BITS, unpack_set
 from splinecam.errors import InvariantError
 from splinecam.exact import Point, Row, intersection, line_through, sign
+from splinecam.flips import find_flips
 from splinecam.hinge_lines import HingeLines
+from splinecam.labels import Labels
+from splinecam.mesh import Shared
+from splinecam.vanishing import Supports
 
 INCIDENT = 4
 """Edges at a vertex that are looked at; two of any three have different lines."""
@@ -30,9 +35,12 @@ class Resolver:
     Parameters
     ----------
     lines : HingeLines
+    labels : Labels
     mesh : Mesh
-    flips : Flips
-        What changes across the mesh's edges.
+    shared : Shared
+        Of its edges.
+    supports : Supports or None
+        Of the layer's hinges.
     root_pattern : ndarray
         Pattern, of the layers before, of the face left of edge 0; see `HingeLines`.
     layer : int
@@ -44,57 +52,96 @@ class Resolver:
     def __init__(
         self,
         lines: HingeLines,
+        labels: Labels,
         mesh: Mesh,
-        flips: Flips,
+        shared: Shared,
+        supports: Supports | None,
         root_pattern: np.ndarray,
         layer: int,
         points: dict[int, Point],
     ):
         self._lines = lines
+        self._labels = labels
         self._mesh = mesh
-        self._flips = flips
+        self._shared = shared
+        self._supports = supports
         self._root_pattern = root_pattern
         self._layer = layer
         self._points = points
         self._prefixes: dict[int, bytes] = {}
 
+    @cached_property
+    def _flips(self) -> Flips:
+        labels = self._labels
+        return find_flips(labels.units, labels.n_nodes, self._mesh.edge_labels, self._shared)
+
     # -- signs --------------------------------------------------------------------------------
 
     def decide_signs(
+        self, vertices: np.ndarray, values: np.ndarray, signs: np.ndarray, unsure: np.ndarray
+    ) -> Zeros:
+        """Set the signs and values of unsure pairs; return where hinges vanish.
+
+        The positions of vertices that need exact arithmetic are made exact on the way, up to
+        rounding.
+
+        Parameters
+        ----------
+        vertices : ndarray
+            (n,) int64.
+        values : ndarray
+            (V, H) float64.
+        signs : ndarray
+            (V, W) uint64.
+        unsure : ndarray
+            (n, W) uint64: the hinges in question; those that are decided are taken out.
+        """
+        words = self._vanish(vertices, values, signs, unsure)
+        left = np.flatnonzero(unsure.any(axis=1))
+        if len(left):
+            computed = np.zeros((len(left), words.shape[1]), np.uint64)
+            self._compute_signs(vertices[left], values, signs, unsure[left], computed)
+            words[left] |= computed
+        vanishing = np.flatnonzero(words.any(axis=1))
+        if not len(vanishing):
+            return Zeros(np.empty(0, np.int32), words[:0])
+        rows = np.full(len(values), -1, np.int32)
+        rows[vertices[vanishing]] = np.arange(len(vanishing))
+        return Zeros(rows, words[vanishing])
+
+    def _vanish(
+        self, vertices: np.ndarray, values: np.ndarray, signs: np.ndarray, unsure: np.ndarray
+    ) -> np.ndarray:
+        """Decide what needs no arithmetic; return words (n, W) of hinges that vanish."""
+        supports = self._supports
+        if supports is None:
+            return np.zeros_like(unsure)
+        n_labels = self._labels.n_labels
+        zero_units = supports.zero_units(self._mesh, self._shared, self._root_pattern, n_labels)
+        return supports.settle(vertices, zero_units, values, signs, unsure)
+
+    def _compute_signs(
         self,
         vertices: np.ndarray,
         values: np.ndarray,
         signs: np.ndarray,
-        unsure: Sequence[list[int]],
-    ) -> Zeros:
-        """Set the signs and values of unsure (vertex, hinge) pairs; return where hinges vanish.
-
-        The vertices' positions are made exact on the way, up to rounding.
-        """
+        unsure: np.ndarray,
+        words: np.ndarray,
+    ) -> None:
+        """Decide exactly; add the hinges that vanish to `words` (n, W)."""
         edges = self._edges_at(vertices)
         self._gather(self._mesh.edge_faces[edges[edges >= 0], 0])
-        rows = np.full(len(values), -1, np.int32)
-        words = np.zeros((len(vertices), signs.shape[1]), np.uint64)
-        n = 0
-        for row, (v, hinges) in enumerate(zip(vertices.tolist(), unsure, strict=True)):
+        for row, v in enumerate(vertices.tolist()):
             at = [e for e in edges[row].tolist() if e >= 0]
             point = self._point(v, at)
             face = int(self._mesh.edge_faces[at[0], 0])
-            vanishing = False
-            for h in hinges:
+            for h in np.flatnonzero(unpack_set(unsure[row], values.shape[1])).tolist():
                 value = self._exact_value(self._row(h, face), point)
                 values[v, h] = _rounded(value)
                 word, bit = h // BITS, np.uint64(1) << np.uint64(h % BITS)
                 signs[v, word] = signs[v, word] | bit if value > 0 else signs[v, word] & ~bit
                 if value == 0:
-                    words[n, word] |= bit
-                    vanishing = True
-            if vanishing:
-                rows[v] = n
-                n += 1
-        if not n:
-            return Zeros(np.empty(0, np.int32), words[:0])
-        return Zeros(rows, words[:n].copy())
+                    words[row, word] |= bit
 
     def _edges_at(self, vertices: np.ndarray) -> np.ndarray:
         wanted = np.full(len(self._mesh.vertices), -1, np.int32)

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from splinecam.bounds import UNIT_ROUNDOFF
 from splinecam.errors import InvalidSliceError
 from splinecam.planar import Floats, Layer
-from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
+from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program, Scale
 from splinecam.reduced import ReducedLayer, ReducedNetwork
 from splinecam.reduction import Ground, Reach, judge
 from splinecam.restrict import activation_layer
@@ -118,8 +119,9 @@ class _Pass:
             offset = step.offset.to(columns.device)
             columns[:, 2] += offset
             sizes[2:] += offset.abs()
-        # Each entry sums up so many products, in any order (Higham 2002, §3.1).
-        sizes[:2] += 2 * UNIT_ROUNDOFF * (step.n_terms + 2) * sizes[2:]
+        if not _is_move(step):
+            # Each entry sums up so many products, in any order (Higham 2002, §3.1).
+            sizes[:2] += 2 * UNIT_ROUNDOFF * (step.n_terms + 2) * sizes[2:]
         return _Form(columns, sizes)
 
     # -- piecewise-linear steps ---------------------------------------------------------------
@@ -133,7 +135,10 @@ class _Pass:
         self._rest[first : first + len(raw)] = reach.pieces
         self._add_layer(functions, step.name, number, raw, sizes[0], unsteady, reach)
         made = [self._activated(x, reach, unsteady, i == 0) for i, x in enumerate((raw, bounded))]
-        return self._form(made, np.abs(reach.slopes) * sizes, reach.steady, step.shape)
+        magnitudes = self._magnitudes(*made)
+        errors = np.abs(reach.slopes) * sizes[:2] + 4 * UNIT_ROUNDOFF * magnitudes
+        errors[0, unsteady] = 0.0  # unit columns
+        return self._form(made, errors, magnitudes, step.shape)
 
     def _activated(self, form: Floats, reach: Reach, unsteady: np.ndarray, is_raw: bool) -> Floats:
         """Activations (N, 3 + k') from the form (N, 3 + k) of the pre-activations."""
@@ -146,12 +151,13 @@ class _Pass:
         return made
 
     def _form(
-        self, made: Sequence[Floats], sizes: Floats, steady: np.ndarray, shape: tuple[int, ...]
+        self,
+        made: Sequence[Floats],
+        errors: Floats,
+        magnitudes: Floats,
+        shape: tuple[int, ...],
     ) -> _Form:
-        """A value of this shape from its raw and bounded forms (N, 3 + k)."""
-        magnitudes = (self._ground.magnitudes(made[0]), self._bounded_magnitudes(made[1]))
-        errors = sizes[:2] + 4 * UNIT_ROUNDOFF * np.stack(magnitudes)
-        errors[0, ~steady] = 0.0
+        """A value of this shape from its raw and bounded forms (N, 3 + k) and their sizes."""
         columns = torch.from_numpy(np.stack([x.T for x in made]))
         known = torch.from_numpy(np.concatenate([errors, magnitudes]))
         return _Form(
@@ -159,8 +165,10 @@ class _Pass:
             known.reshape(4, *shape).to(self._device),
         )
 
-    def _bounded_magnitudes(self, bounded: Floats) -> Floats:
-        return self._ground._replace(largest=self._ground.halves).magnitudes(bounded)
+    def _magnitudes(self, raw: Floats, bounded: Floats) -> Floats:
+        """Sums (2, N) of the absolute values of the terms of both forms."""
+        residues = self._ground._replace(largest=self._ground.halves)
+        return np.stack([self._ground.magnitudes(raw), residues.magnitudes(bounded)])
 
     def _add_layer(
         self,
@@ -228,8 +236,7 @@ class _Pass:
         self._tournaments[number] = tournament
         width = 3 + len(self._ground.largest)
         made = [_padded(form, width)[winners] for form in (pool.raw, pool.bounded)]
-        errors = pool.sizes[:, winners]
-        return self._form(made, errors, np.ones(len(winners), bool), step.shape)
+        return self._form(made, pool.sizes[:2, winners], self._magnitudes(*made), step.shape)
 
     def _play(
         self, pool: _Pool, candidates: np.ndarray, places: int, name: str, step: int
@@ -255,12 +262,14 @@ class _Pass:
         round_ = Round(number_of[which[shown]], groups[shown], splits, splits + places)
         self._add_layer(_RELU, name, step, raw, sizes[0], nodes, reach, round_)
         results = np.where(reach.pieces > 0, matches[:, 1], matches[:, 0])
-        results[nodes] = pool.add(
-            matches[nodes],
-            self._activated(raw, reach, nodes, True)[nodes],
-            self._activated(bounded, reach, nodes, False)[nodes],
-            np.abs(reach.slopes[nodes]) * sizes[:, nodes],
-        )
+        made = [
+            self._activated(x[nodes], reach.take(nodes), np.arange(len(nodes)), i == 0)
+            for i, x in enumerate((raw, bounded))
+        ]
+        made_sizes = np.concatenate([np.zeros((2, len(nodes))), self._magnitudes(*made)])
+        made_sizes[1] = np.abs(reach.slopes[nodes]) * sizes[1, nodes]
+        made_sizes[1] += 4 * UNIT_ROUNDOFF * made_sizes[3]
+        results[nodes] = pool.add(matches[nodes], *made, made_sizes)
         winners[groups, pairs] = results[which]
         return winners
 
@@ -277,12 +286,11 @@ class _Pool:
         """Forms and sizes of the later minus the earlier candidate of matches (n, 2)."""
         earlier, later = matches.T
         sizes = self.sizes[:, earlier] + self.sizes[:, later]
-        sizes[:2] += 2 * UNIT_ROUNDOFF * sizes[2:]
-        return (
-            self.raw[later] - self.raw[earlier],
-            self.bounded[later] - self.bounded[earlier],
-            sizes,
+        made = [_sum(form[later], -form[earlier]) for form in (self.raw, self.bounded)]
+        sizes[:2] += (
+            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:]
         )
+        return made[0][0], made[1][0], sizes
 
     def add(self, matches: np.ndarray, raw: Floats, bounded: Floats, sizes: Floats) -> np.ndarray:
         """Add the winners: the earlier ones plus the nodes' activations; their numbers."""
@@ -290,10 +298,13 @@ class _Pool:
         width = raw.shape[1]
         first = len(self.raw)
         self.raw, self.bounded = (_padded(form, width) for form in (self.raw, self.bounded))
-        self.raw = np.concatenate([self.raw, self.raw[earlier] + raw])
-        self.bounded = np.concatenate([self.bounded, self.bounded[earlier] + bounded])
+        made = [_sum(self.raw[earlier], raw), _sum(self.bounded[earlier], bounded)]
+        self.raw = np.concatenate([self.raw, made[0][0]])
+        self.bounded = np.concatenate([self.bounded, made[1][0]])
         sizes = self.sizes[:, earlier] + sizes
-        sizes[:2] += 2 * UNIT_ROUNDOFF * sizes[2:]
+        sizes[:2] += (
+            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:]
+        )
         self.sizes = np.concatenate([self.sizes, sizes], axis=1)
         n_nodes = len(self.children)
         self.children += [(int(self.codes[a]), int(self.codes[b])) for a, b in matches.tolist()]
@@ -347,6 +358,26 @@ def _widened(columns: Tensor, width: int) -> Tensor:
     if not missing:
         return columns
     return torch.cat([columns, columns.new_zeros(2, missing, *columns.shape[2:])], dim=1)
+
+
+def _is_move(step: Affine) -> bool:
+    """Whether a step makes no rounding, as it copies, negates or scales by powers of two."""
+    if step.offset is not None:
+        return False
+    if isinstance(step.linear, Scale):
+        return bool((torch.frexp(step.linear.factor).mantissa.abs() == 0.5).all())
+    return step.n_terms == 0
+
+
+def _sum(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """The sum of forms (N, 3 + k), and in which rows any entry is rounded.
+
+    The rounding of a sum is a float that five more sums give (Knuth, The Art of Computer
+    Programming 2, §4.2.2).
+    """
+    total = x + y
+    part = total - x
+    return total, ((x - (total - part)) + (y - part)).any(axis=1)
 
 
 def _padded(form: Floats, width: int) -> Floats:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from splinecam._kernels.arrays import Mesh
-from splinecam._kernels.traversal import collect_patterns
+from splinecam._kernels.winners import count_changes, find_winners, list_changes
+from splinecam._workers import Workers
 from splinecam.dissolve import Dissolved, dissolve
-from splinecam.flips import find_flips
+from splinecam.flips import choose_flips
 from splinecam.labels import Labels
-from splinecam.mesh import Shared
+from splinecam.mesh import VALUE_GRAIN, Shared
 from splinecam.tournaments import Tournament
+
+
+class _Changes(NamedTuple):
+    """Where winners change, each (n,)."""
+
+    edges: np.ndarray  # ascending
+    codes: np.ndarray  # of the hinges that say how, ascending on each edge
 
 
 def settle(
@@ -21,6 +31,7 @@ def settle(
     labels: Labels,
     step: int,
     n_corners: int,
+    workers: Workers,
 ) -> Dissolved:
     """Label edges by the change of winners across them; dissolve those where none changes.
 
@@ -36,76 +47,85 @@ def settle(
         The max group's.
     n_corners : int
         The first vertices, which stay.
+    workers : Workers
     """
-    places = _winners(mesh, shared, root, tournament, labels, step)
-    first = labels.units.first_units[step]
-    root[first + np.arange(len(tournament.roots))] = places[mesh.edge_faces[0, 0]]
-    low, high = (labels.units.n_hinges + node for node in labels.nodes(step))
+    groups, brackets = tournament.brackets()
+    nodes = labels.nodes(step)
+    places = _winners(mesh, shared, root, brackets, labels, nodes)
+    root[labels.units.first_units[step] + groups] = places[mesh.edge_faces[0, 0]]
+    low, high = (labels.units.n_hinges + node for node in nodes)
     is_node = (mesh.edge_labels >= low) & (mesh.edge_labels < high)
-    codes = shared.codes >> 1
-    is_shared_node = (codes >= low) & (codes < high)
-    concerned = np.union1d(np.flatnonzero(is_node), shared.edges[is_shared_node])
-    edges, codes = _changes(mesh, concerned, places, labels, step)
+    is_shared_node = (shared.codes >= 2 * low) & (shared.codes < 2 * high)
+    concerned = is_node.copy()
+    concerned[shared.edges[is_shared_node]] = True
+    changes = _changes(mesh, np.flatnonzero(concerned), groups, places, labels, step, workers)
     # An edge of nodes only is labelled with its first change, whose direction it takes.
-    own = is_node[edges]
-    firsts, where = np.unique(edges[own], return_index=True)
-    leading = np.flatnonzero(own)[where]
-    removed = is_node.copy()
+    leading = is_node[changes.edges]
+    leading[1:] &= changes.edges[1:] != changes.edges[:-1]
+    firsts, codes = changes.edges[leading], changes.codes[leading]
+    removed = is_node
     removed[firsts] = False
-    mesh.edge_labels[firsts] = codes[leading] >> 1
+    edge_labels = mesh.edge_labels.copy()
+    edge_labels[firsts] = codes >> 1
     turned = np.zeros(len(mesh.edges), bool)
-    turned[firsts] = (codes[leading] & 1).astype(bool)
-    rest = np.ones(len(edges), bool)
-    rest[leading] = False
-    all_edges = np.concatenate([shared.edges[~is_shared_node], edges[rest]])
-    all_codes = np.concatenate([shared.codes[~is_shared_node], codes[rest] ^ turned[edges[rest]]])
-    order = np.lexsort([all_codes, all_edges])
-    shared = Shared(all_edges[order], all_codes[order])
+    turned[firsts] = codes & 1
+    mesh = _turned(mesh._replace(edge_labels=edge_labels), turned)
+    edges = np.concatenate([shared.edges[~is_shared_node], changes.edges[~leading]])
+    codes = np.concatenate([shared.codes[~is_shared_node], changes.codes[~leading]])
+    # Hinges of this step come after all earlier ones.
+    order = np.argsort(edges, kind="stable")
+    edges, codes = edges[order], codes[order]
     kept = np.zeros(len(mesh.vertices), bool)
     kept[:n_corners] = True
-    return dissolve(_turned(mesh, turned), shared, removed, kept)
+    return dissolve(mesh, Shared(edges, codes ^ turned[edges]), removed, kept)
 
 
 def _winners(
     mesh: Mesh,
     shared: Shared,
     root: np.ndarray,
-    tournament: Tournament,
+    brackets: np.ndarray,
     labels: Labels,
-    step: int,
+    nodes: tuple[int, int],
 ) -> np.ndarray:
-    """The place of each window's winner (F, groups) in each face."""
-    n_faces = len(mesh.face_offsets) - 1
-    patterns = np.empty((n_faces, len(root)), root.dtype)
-    collect_patterns(
+    """The place of each open group's winner (F, G) in each face."""
+    first, stop = nodes
+    places = np.empty((len(mesh.face_offsets) - 1, len(brackets)), root.dtype)
+    n_units, n_hinges = labels.units.n_units, labels.units.n_hinges
+    find_winners(
         int(mesh.edge_faces[0, 0]),
-        root.copy(),
+        np.append(root[n_units + first : n_units + stop], root.dtype.type(0)),
         *(mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces),
-        find_flips(labels.units, labels.n_nodes, mesh.edge_labels, shared),
-        np.arange(n_faces, dtype=np.int32),
-        patterns,
-        0,
+        choose_flips(
+            np.arange(n_hinges + first, n_hinges + stop), labels.n_labels, mesh.edge_labels, shared
+        ),
+        brackets,
+        places,
     )
-    first, stop = (labels.units.n_units + node for node in labels.nodes(step))
-    won = patterns[:, first:stop]
-    faces = np.arange(n_faces)[:, None]
-    codes = np.broadcast_to(tournament.roots, (n_faces, len(tournament.roots)))
-    while (codes >= 0).any():
-        node = np.maximum(codes, 0)
-        codes = np.where(codes < 0, codes, tournament.children[node, won[faces, node]])
-    return tournament.places(-1 - codes)
+    return places
 
 
 def _changes(
-    mesh: Mesh, edges: np.ndarray, places: np.ndarray, labels: Labels, step: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Edges across which winners change, ascending, and the codes of the hinges that say how."""
-    left, right = (places[mesh.edge_faces[edges, side]] for side in range(2))
-    which, groups = np.nonzero(left != right)
-    rise = left[which, groups].astype(np.int64) - right[which, groups]
+    mesh: Mesh,
+    edges: np.ndarray,
+    groups: np.ndarray,
+    places: np.ndarray,
+    labels: Labels,
+    step: int,
+    workers: Workers,
+) -> _Changes:
+    """Across which of the edges (n,), ascending, which of the open groups change their winners."""
+    offsets = np.zeros(len(edges) + 1, np.int64)
+    compared = (edges, mesh.edge_faces, places)
+    grain = VALUE_GRAIN // places.shape[1] + 1
+    workers.run(count_changes, len(edges), *compared, offsets, grain=grain)
+    counts = offsets[1:].copy()
+    np.cumsum(offsets, out=offsets)
+    which, rises = np.empty((2, offsets[-1]), np.int64)
+    workers.run(list_changes, len(edges), *compared, offsets, which, rises, grain=grain)
     highest = labels.units.highest[step]
-    hinges = labels.units.first_hinges[step] + groups * highest + np.abs(rise) - 1
-    return edges[which], 2 * hinges + (rise < 0)
+    hinges = labels.units.first_hinges[step] + groups[which] * highest + np.abs(rises) - 1
+    return _Changes(np.repeat(edges, counts), 2 * hinges + (rises < 0))
 
 
 def _turned(mesh: Mesh, turned: np.ndarray) -> Mesh:

@@ -14,7 +14,6 @@ from splinecam._kernels.words import pack_set
 from splinecam._workers import Workers
 from splinecam.cutting import USUAL, Cutter
 from splinecam.exact import ExactNetwork, Point
-from splinecam.flips import find_flips
 from splinecam.hinge_lines import HingeLines
 from splinecam.labels import Labels
 from splinecam.mesh import NOTHING_SHARED, Shared, carry
@@ -25,6 +24,7 @@ from splinecam.reduced import ReducedLayer, ReducedNetwork
 from splinecam.resolve import Resolver
 from splinecam.settle import settle
 from splinecam.twins import NO_TWINS, Twins
+from splinecam.vanishing import find_supports
 
 SMALL_VALUES = 2**18
 """Values at vertices up to which a mesh is not worth threads."""
@@ -242,10 +242,11 @@ class Subdivision:
     def _resolver(self, number: int) -> Resolver:
         """Exact decisions in one layer, on the mesh as it is."""
         lines = HingeLines(self._context.exact(), self._patch.sides, self._network, self._labels)
-        flips = find_flips(
-            self._labels.units, self._labels.n_nodes, self._mesh.edge_labels, self._shared
+        supports = find_supports(self._network, self._labels, number)
+        return Resolver(
+            *(lines, self._labels, self._mesh, self._shared, supports),
+            *(self._root.copy(), number, self._points),
         )
-        return Resolver(lines, self._mesh, flips, self._root.copy(), number, self._points)
 
     # -- max groups ---------------------------------------------------------------------------
 
@@ -268,6 +269,7 @@ class Subdivision:
             self._labels,
             step,
             len(self._patch.points),
+            self._context.workers,
         )
         self._mesh, self._shared = settled.mesh, settled.shared
         kept = np.flatnonzero(settled.vertices >= 0)

@@ -96,12 +96,25 @@ class Tournament:
         """The place of an entry in a window."""
         return int(np.flatnonzero(self.members[group] == entry)[0])
 
-    def places(self, entries: Ints) -> Ints:
-        """Places (k, groups) in the windows of entries (k, groups)."""
-        places = np.zeros(entries.shape, np.int64)
-        for place, members in enumerate(self.members.T):
-            places[entries == members] = place
-        return places
+    def brackets(self) -> tuple[Ints, NDArray[np.int32]]:
+        """The groups (G,) whose winner is open, and their trees (G, n).
+
+        Entry i of a tree is a node, whose earlier and later candidate are entries ``2 i + 1`` and
+        ``2 i + 2``, or ``-1 - place``.
+        """
+        groups = np.flatnonzero(self.roots >= 0)
+        level = self.roots[groups, None]
+        levels = [level]
+        while (level >= 0).any():
+            below = self.children[np.maximum(level, 0)]
+            below = np.where(level[:, :, None] >= 0, below, level[:, :, None])
+            level = below.reshape(len(groups), -1)
+            levels.append(level)
+        trees = np.concatenate(levels, axis=1)
+        places = np.zeros(trees.shape, np.int64)
+        for place, members in enumerate(self.members[groups].T):
+            places[trees == -1 - members[:, None]] = place
+        return groups, np.where(trees < 0, -1 - places, trees).astype(np.int32)
 
     def settled(self) -> tuple[Ints, Ints]:
         """Groups whose winner is known, and its place."""
@@ -111,16 +124,15 @@ class Tournament:
 
     def keep(self, chosen: NDArray[np.bool_], won: NDArray[np.bool_]) -> Tournament:
         """The tournament with some of its nodes (nodes,); the others are known to be won or not."""
-        codes = np.where(chosen, np.cumsum(chosen) - 1, 0)
-        children = self.children.copy()
-        # Children come before their parents, so that one pass settles all.
-        for node in np.flatnonzero(~chosen).tolist():
-            codes[node] = _looked_up(children[node, int(won[node])], codes)
-        for node in np.flatnonzero(chosen).tolist():
-            children[node] = [_looked_up(code, codes) for code in children[node]]
-        roots = np.array([_looked_up(code, codes) for code in self.roots], np.int64)
-        return Tournament(self.members, children[chosen], roots)
+        numbers = np.cumsum(chosen) - 1
+        # What each node comes to: itself, or the candidate that is known to win.
+        codes = np.arange(len(chosen))
+        codes[~chosen] = self.children[~chosen, won[~chosen].astype(int)]
+        while len(open_ := np.flatnonzero((codes >= 0) & ~chosen[codes])):
+            codes[open_] = codes[codes[open_]]
+        codes = np.where(codes < 0, codes, numbers[codes])
 
+        def looked_up(candidates: Ints) -> Ints:
+            return np.where(candidates < 0, candidates, codes[candidates])
 
-def _looked_up(code: int, codes: Ints) -> int:
-    return int(code if code < 0 else codes[code])
+        return Tournament(self.members, looked_up(self.children[chosen]), looked_up(self.roots))

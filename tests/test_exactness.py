@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-import splinecam.cutting
 from comparison import assert_near, assert_same_structure, match_vertices, on
 from families import FAMILIES, GENERIC, LAYER_FAMILIES, Example, example, mixture, perturb
 from oracle import partition, read_sequential
 from splinecam.errors import InvariantError
 from splinecam.resolve import Resolver
+from splinecam.subdivision import Subdivision
 
 RTOL = 1e-5
 """Of coordinates, relative to the slice: where lines are nearly parallel, they are no better."""
@@ -140,7 +140,7 @@ def test_generic_networks_need_no_exact_decision(monkeypatch):
     def refuse(*_):
         raise AssertionError("exact arithmetic was asked")
 
-    monkeypatch.setattr(splinecam.cutting.Cutter, "_resolver", property(refuse))
+    monkeypatch.setattr(Subdivision, "_resolver", refuse)
     for name in ("generic_relu", "generic_hardtanh", "generic_deep"):
         model, polygon = example(name, 0)
         on(model, polygon)

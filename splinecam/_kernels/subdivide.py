@@ -1,7 +1,6 @@
-"""Subdividing special faces that have been described and whose crossings are in order.
+"""Subdividing special faces: crossings joined to nodes, and the faces between them.
 
-Crossings at one point are one node. The order of half-edges round a place or a node follows from
-the places that they lead to; going from each half-edge to the next gives the faces.
+The order of half-edges round a place or a node follows from the places that they lead to.
 """
 
 from __future__ import annotations
@@ -10,31 +9,86 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from splinecam._kernels.arrays import JIT
+from splinecam._kernels.special import Crossings, Outlines, special_face
 
 
 class Nodes(NamedTuple):
-    """Crossings joined to nodes, and the nodes along each chord."""
+    """Crossings joined to nodes, and the nodes along each chord, of several special faces.
+
+    A face has as much room for nodes as it has crossings, and as much along its chords as it has
+    entries.
+    """
+
+    counts: np.ndarray  # (n,) int64: nodes of each face
+    of_crossing: np.ndarray  # int32: the node of each crossing
+    crossing: np.ndarray  # int32: one crossing of each node
+    offsets: np.ndarray  # int32: as many as in `Outlines.member_offsets`
+    along: np.ndarray  # int32
+
+
+class FaceNodes(NamedTuple):
+    """The nodes of one special face."""
 
     of_crossing: np.ndarray  # (X,) int32
-    crossing: np.ndarray  # (M,) int32: one crossing of each node
+    crossing: np.ndarray  # (M,) int32
     offsets: np.ndarray  # (K + 1,) int32
     along: np.ndarray  # int32
 
 
+@register_jitable
+def face_nodes(outlines: Outlines, crossings: Crossings, nodes: Nodes, i: int) -> FaceNodes:
+    """The parts that belong to special face number `i`; not copied."""
+    c, n_chords = outlines.chord_starts[i] + i, outlines.n_chords[i]
+    x, y = crossings.starts[i], crossings.starts[i + 1]
+    offsets = nodes.offsets[c : c + n_chords + 1]
+    return FaceNodes(
+        nodes.of_crossing[x:y],
+        nodes.crossing[x : x + nodes.counts[i]],
+        offsets,
+        nodes.along[2 * x : 2 * x + offsets[n_chords]],
+    )
+
+
 @njit(**JIT)
-def join_nodes(offsets, crossings, tied, n_crossings):
-    """Join crossings that neighbours along a chord, marked in `tied`, share to nodes."""
+def join_special(start, stop, outlines, crossings, tied, nodes, counts):
+    """Join crossings that neighbours along a chord, marked in `tied`, share to nodes.
+
+    Also counts, for a range of special faces, what they become, as `count_faces` does.
+    """
+    for i in range(start, stop):
+        special = special_face(outlines, crossings, i)
+        c = outlines.chord_starts[i] + i
+        x = crossings.starts[i]
+        y = crossings.starts[i + 1]
+        nodes.counts[i] = _join_crossings(
+            special, tied[2 * x : 2 * y], nodes.of_crossing[x:y], nodes.crossing[x:y]
+        )
+        offsets = nodes.offsets[c : c + special.first.shape[0] + 1]
+        n_along = _list_along(special, nodes.of_crossing[x:y], offsets, nodes.along[2 * x : 2 * y])
+        f = outlines.faces[i] + 1
+        n_edges = special.first.shape[0] + n_along
+        counts.crossings[f] = nodes.counts[i]
+        counts.faces[f] = 1 + n_edges - nodes.counts[i]
+        counts.edges[f] = n_edges
+        counts.halfedges[f] = special.places.shape[0] + 2 * n_edges
+        counts.chords[f] = special.first.shape[0]
+        counts.entries[f] = _count_entries(special)
+
+
+@njit(**JIT)
+def _join_crossings(special, tied, of_crossing, crossing):
+    """Number the nodes; return how many there are."""
+    n_crossings = of_crossing.shape[0]
     parents = np.arange(n_crossings)
-    for i in range(offsets.shape[0] - 1):
-        for entry in range(offsets[i] + 1, offsets[i + 1]):
+    for i in range(special.offsets.shape[0] - 1):
+        for entry in range(special.offsets[i] + 1, special.offsets[i + 1]):
             if tied[entry]:
-                a = _root(parents, crossings[entry - 1])
-                b = _root(parents, crossings[entry])
+                a = _root(parents, special.crossings[entry - 1])
+                b = _root(parents, special.crossings[entry])
                 parents[max(a, b)] = min(a, b)
-    of_crossing = np.empty(n_crossings, np.int32)
-    crossing = np.empty(n_crossings, np.int32)
     n_nodes = 0
     for x in range(n_crossings):
         root = _root(parents, x)
@@ -44,19 +98,24 @@ def join_nodes(offsets, crossings, tied, n_crossings):
             n_nodes += 1
         else:
             of_crossing[x] = of_crossing[root]
-    along_offsets = np.zeros(offsets.shape[0], np.int32)
-    along = np.empty(crossings.shape[0], np.int32)
+    return n_nodes
+
+
+@njit(**JIT)
+def _list_along(special, of_crossing, offsets, along):
+    """Write the nodes along each chord; return how many there are in all."""
+    offsets[0] = 0
     n = 0
-    for i in range(offsets.shape[0] - 1):
+    for i in range(special.offsets.shape[0] - 1):
         before = -1
-        for entry in range(offsets[i], offsets[i + 1]):
-            node = of_crossing[crossings[entry]]
+        for entry in range(special.offsets[i], special.offsets[i + 1]):
+            node = of_crossing[special.crossings[entry]]
             if node != before:
                 along[n] = node
                 n += 1
             before = node
-        along_offsets[i + 1] = n
-    return Nodes(of_crossing, crossing[:n_nodes].copy(), along_offsets, along[:n].copy())
+        offsets[i + 1] = n
+    return n
 
 
 @njit(**JIT)
@@ -67,11 +126,31 @@ def _root(parents, x):
 
 
 @njit(**JIT)
-def build_special(face, special, nodes, old, cuts, offsets, label, new):
-    """Write the faces, inner edges and nodes that a special face becomes.
+def _count_entries(special):
+    """How many entries `record_special` writes."""
+    count = 0
+    for x in range(special.lower.shape[0]):
+        for chord in (special.lower[x], special.upper[x]):
+            count += special.member_offsets[chord + 1] - special.member_offsets[chord]
+    return count
 
-    Returns the number of contradictions found: 0.
+
+@njit(**JIT)
+def build_special(start, stop, outlines, crossings, nodes, old, cuts, offsets, label, new):
+    """Write the faces, inner edges and nodes that a range of special faces becomes.
+
+    Returns the first face that contradicts itself, or -1.
     """
+    for i in range(start, stop):
+        special = special_face(outlines, crossings, i)
+        own = face_nodes(outlines, crossings, nodes, i)
+        if _build(outlines.faces[i], special, own, old, cuts, offsets, label, new):
+            return outlines.faces[i]
+    return np.int64(-1)
+
+
+@njit(**JIT)
+def _build(face, special, nodes, old, cuts, offsets, label, new):
     n_places = special.places.shape[0]
     n_chords = special.first.shape[0]
     n_edges = n_chords + nodes.along.shape[0]
@@ -184,11 +263,19 @@ def _trace(face, halfedges, successors, offsets, new):
 
 
 @njit(**JIT)
-def record_special(face, special, nodes, old, cuts, offsets, chords):
+def record_special(start, stop, outlines, crossings, nodes, old, cuts, offsets, chords):
     """Note chords and their crossings for the carrying of values.
 
     An entry for every hinge of every chord that crosses; the first chord of a node speaks for it.
     """
+    for i in range(start, stop):
+        special = special_face(outlines, crossings, i)
+        own = face_nodes(outlines, crossings, nodes, i)
+        _record(outlines.faces[i], special, own, old, cuts, offsets, chords)
+
+
+@njit(**JIT)
+def _record(face, special, nodes, old, cuts, offsets, chords):
     first_vertex = old.vertices.shape[0] + cuts.codes.shape[0] + offsets.crossings[face]
     chord = offsets.chords[face]
     at = offsets.entries[face]
@@ -209,13 +296,3 @@ def record_special(face, special, nodes, old, cuts, offsets, chords):
                     chords.vertices[at] = first_vertex + node
                     spoken[node] = True
                 at += 1
-
-
-@njit(**JIT)
-def count_entries(special):
-    """How many entries `record_special` writes."""
-    count = 0
-    for x in range(special.lower.shape[0]):
-        for chord in (special.lower[x], special.upper[x]):
-            count += special.member_offsets[chord + 1] - special.member_offsets[chord]
-    return count

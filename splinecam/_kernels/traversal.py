@@ -36,7 +36,7 @@ def _cross(pattern, halfedge, flips):
 
 
 @njit(**JIT)
-def _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips):
+def next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips):
     """Go on to the next region of a depth-first spanning tree; -1 if there is none.
 
     `pattern` is that of the region and becomes that of the next one. `walk` (2, R) holds the
@@ -62,7 +62,7 @@ def _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
 
 
 @njit(**JIT)
-def _start_walk(root, offsets):
+def start_walk(root, offsets):
     n_regions = offsets.shape[0] - 1
     walk = np.empty((2, n_regions), np.int32)
     for region in range(n_regions):
@@ -79,12 +79,35 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
     `pattern` is that of region `root`, and is changed. `rows` holds, for each region, its row in
     `patterns`, or -1 where it is not wanted.
     """
-    walk = _start_walk(root, offsets)
+    walk = start_walk(root, offsets)
     region = np.int64(root)
     while region >= 0:
         if rows[region] >= 0:
             patterns[rows[region]] = pattern[first : first + patterns.shape[1]]
-        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
+        region = next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
+
+
+@njit(**JIT)
+def spread_pieces(root, pattern, offsets, halfedges, edge_regions, edges, flips, below, above):
+    """Note at each vertex which units some region there has below and above their breakpoint.
+
+    `pattern` is that of region `root`, with one entry more than there are units, for whatever else
+    flips; it is changed. `below` and `above` are words (V, W), to which bits are added.
+    """
+    n_units = pattern.shape[0] - 1
+    walk = start_walk(root, offsets)
+    region = np.int64(root)
+    while region >= 0:
+        for w in range(below.shape[1]):
+            word = uint64(0)
+            first = w * BITS
+            for b in range(min(BITS, n_units - first)):
+                word |= uint64(pattern[first + b]) << uint64(b)
+            for h in halfedges[offsets[region] : offsets[region + 1]]:
+                v = edges[h >> 1, h & 1]
+                above[v, w] |= word
+                below[v, w] |= ~word
+        region = next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
 
 
 @njit(**JIT)
@@ -95,13 +118,13 @@ def find_misfit(root, pattern, offsets, halfedges, edge_regions, flips, ranks, s
     side and r + 1 on the other. `ranks` has the r of each edge, `shared_ranks` those of the shared
     units; `pattern` is that of region `root`, and is changed. Returns the edge, or -1.
     """
-    walk = _start_walk(root, offsets)
+    walk = start_walk(root, offsets)
     region = np.int64(root)
     while region >= 0:
         for h in halfedges[offsets[region] : offsets[region + 1]]:
             if _is_misfit(h, pattern, flips, ranks, shared_ranks):
                 return h >> 1
-        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
+        region = next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
     return -1
 
 

@@ -89,3 +89,18 @@ def pack_signs(start, stop, values, radii, bounds, limits, usual_radius, signs, 
                 if limits[h] >= 0.0:
                     bound = bounds.reach[h] * radii[v] + bounds.noise[h]
                     counts[v] += not (abs(values[v, h]) > bound)
+
+
+@njit(**BORROWING)
+def mark_unsure(start, stop, vertices, values, radii, bounds, limits, unsure):
+    """Write words of the hinges whose signs rounding leaves open, for some vertices (n,)."""
+    n_hinges = values.shape[1]
+    for i in range(start, stop):
+        v = vertices[i]
+        for w in range(unsure.shape[1]):
+            word = uint64(0)
+            for h in range(w * BITS, min((w + 1) * BITS, n_hinges)):
+                bound = bounds.reach[h] * radii[v] + bounds.noise[h]
+                is_open = limits[h] >= 0.0 and not abs(values[v, h]) > bound
+                word |= uint64(is_open) << uint64(h % BITS)
+            unsure[i, w] = word
