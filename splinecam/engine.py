@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 from tqdm import tqdm
 
 from splinecam._batches import checked_device
@@ -61,7 +62,7 @@ NEGLIGIBLE = 2**28
 
 
 def compute_partition(
-    model: nn.Module,
+    model: nn.Module | ExportedProgram,
     slice_: Slice,
     *,
     device: str | torch.device | None = None,
@@ -78,7 +79,7 @@ def compute_partition(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or torch.export.ExportedProgram
         Affine and piecewise-linear parts only; it is read as in evaluation mode and left as it is.
     slice_ : Slice
         Where to look.

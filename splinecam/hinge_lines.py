@@ -74,8 +74,9 @@ class HingeLines:
             tournament.winner(code, won) for code in tournament.children[node - first].tolist()
         )
         group = self._labels.group_of_node(node)
-        places = (tournament.place_of(group, entry) for entry in (later, earlier))
-        return self._exact.differences(step, pattern, [(group, *places)])[0]
+        first_place = tournament.place_of(group, earlier)
+        later_place = tournament.place_of(group, later)
+        return self._exact.differences(step, pattern, [(group, later_place, first_place)])[0]
 
     def _tournament(self, step: int) -> Tournament:
         assert isinstance(self._network, ReducedNetwork)

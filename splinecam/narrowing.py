@@ -80,7 +80,7 @@ class _Narrowing:
             return None
         return self._chosen(layer, raw, errors[0], unsteady)
 
-    def _pushed(self, weight: Floats, bias: Floats, n_known: int) -> tuple[Floats, Floats]:
+    def _pushed(self, weight: Floats, bias: Floats, n_known: int) -> tuple[Floats, np.ndarray]:
         """Raw and bounded forms (D, 3 + k) of rows over u, v and the old activations."""
         width = 3 + len(self._ground.largest)
         old = weight[:, 2:]
@@ -95,7 +95,7 @@ class _Narrowing:
         return raw, bounded
 
     def _rounding(
-        self, layer: ReducedLayer, raw: Floats, bounded: Floats, n_known: int
+        self, layer: ReducedLayer, raw: Floats, bounded: np.ndarray, n_known: int
     ) -> tuple[Floats, Floats]:
         """Errors and sums of magnitudes (2, D) of the forms that `_pushed` made."""
         old = np.abs(layer.weight[:, 2:])
@@ -113,7 +113,7 @@ class _Narrowing:
         self,
         own: np.ndarray,
         raw: Floats,
-        bounded: Floats,
+        bounded: np.ndarray,
         reach: Reach,
         errors: Floats,
         sizes: Floats,

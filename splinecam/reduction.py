@@ -61,7 +61,7 @@ class Ground(NamedTuple):
         sizes = np.concatenate([np.abs(self.corners).max(axis=0), [1.0], self.largest])
         return np.abs(raw) @ sizes[: raw.shape[1]]
 
-    def ranges(self, bounded: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    def ranges(self, bounded: np.ndarray, errors: Floats) -> tuple[Floats, Floats]:
         """Bounds (N,) below and above of bounded forms (N, 3 + k) that have errors (N,)."""
         planar = bounded[:, :2] @ self.corners.T
         spread = np.abs(bounded[:, 3:]) @ self.halves[: bounded.shape[1] - 3]

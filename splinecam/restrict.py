@@ -53,6 +53,7 @@ def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
         if isinstance(step, Affine):
             affine_steps.append(step)
             continue
+        assert isinstance(step, PiecewiseLinear)
         weight, bias = _dense(columns, affine_steps, shape)
         errors = _rounding(columns, affine_steps, shape)
         layers.append(

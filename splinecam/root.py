@@ -269,7 +269,7 @@ class _Pass:
         made_sizes = np.concatenate([np.zeros((2, len(nodes))), self._magnitudes(*made)])
         made_sizes[1] = np.abs(reach.slopes[nodes]) * sizes[1, nodes]
         made_sizes[1] += 4 * UNIT_ROUNDOFF * made_sizes[3]
-        results[nodes] = pool.add(matches[nodes], *made, made_sizes)
+        results[nodes] = pool.add(matches[nodes], made[0], made[1], made_sizes)
         winners[groups, pairs] = results[which]
         return winners
 
@@ -377,7 +377,7 @@ def _sum(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """
     total = x + y
     part = total - x
-    return total, ((x - (total - part)) + (y - part)).any(axis=1)
+    return total, np.asarray(((x - (total - part)) + (y - part)).any(axis=1))
 
 
 def _padded(form: Floats, width: int) -> Floats:

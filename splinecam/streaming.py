@@ -171,13 +171,18 @@ class PartitionStream:
             arrays |= {f"total_{name}": np.asarray(v) for name, v in totals._asdict().items()}
             unfinished = self._folder / f"{number}.part"
             with unfinished.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, allow_pickle=False, **arrays)
             unfinished.replace(self._folder / f"{number}.npz")
 
     def _keep(self, number: int, count: TileCount, totals: StreamTotals) -> None:
         self._counts[number] = count
-        sums = (mine + theirs for mine, theirs in zip(self.totals, totals, strict=True))
-        self.totals = StreamTotals(*sums)
+        mine = self.totals
+        self.totals = StreamTotals(
+            mine.n_tiles + totals.n_tiles,
+            mine.n_pieces + totals.n_pieces,
+            mine.area + totals.area,
+            mine.edge_lengths + totals.edge_lengths,
+        )
 
     def _resume(self, folder: Path) -> None:
         """Take over what a folder has, or begin it."""

@@ -86,7 +86,8 @@ def find_twins(program: Program) -> list[Twins]:
     for step in program.piecewise_steps:
         source = step.inputs[0]
         before = program.steps[source - 1] if source else None
-        found.append(_twins_of(before, step) if isinstance(before, Affine) else NO_TWINS)
+        is_layer = isinstance(before, Affine) and isinstance(step, PiecewiseLinear)
+        found.append(_twins_of(before, step) if is_layer else NO_TWINS)
     return found
 
 

@@ -90,9 +90,12 @@ class Units:
 
     def head(self, n_steps: int) -> Units:
         """The first steps only."""
-        parts = (self.names, self.sizes, self.highest, self.are_groups)
-        names, sizes, highest, are_groups = (part[:n_steps] for part in parts)
-        return Units(names, sizes, highest, are_groups)
+        return Units(
+            self.names[:n_steps],
+            self.sizes[:n_steps],
+            self.highest[:n_steps],
+            self.are_groups[:n_steps],
+        )
 
 
 def _starts(counts: Iterable[int]) -> list[int]:
