@@ -14,7 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam.planar import Floats, Layer, plane_values
+from splinecam._types import Floats, Ints
+from splinecam.planar import Layer, check_array, plane_values
 from splinecam.tournaments import Round, Tournament
 from splinecam.units import Units
 
@@ -93,6 +94,53 @@ class ReducedNetwork:
             {s: t for s, t in self.tournaments.items() if s < following.step},
         )
 
+    def check_shapes(self) -> None:
+        """Raise ValueError unless all arrays fit each other and are finite."""
+        for layer, start, _ in self._ranges():
+            layer.check_shapes(start)
+            self._check_layer(layer)
+        check_array("output weight", self.weight, (self.n_outputs, 2 + self.n_activations))
+        check_array("output bias", self.bias, (self.n_outputs,))
+        steps = [layer.step for layer in self.layers]
+        if steps != sorted(steps):
+            raise ValueError("the layers are not in the order of their steps")
+        if not (
+            self.rest.shape == (self.units.n_units,)
+            and (self.rest <= np.repeat(self.units.highest, self.units.sizes)).all()
+        ):
+            raise ValueError("rest does not have a piece of each unit")
+        for step, tournament in self.tournaments.items():
+            self._check_tournament(step, tournament)
+
+    def _check_layer(self, layer: ReducedLayer) -> None:
+        size, highest = self.units.sizes[layer.step], self.units.highest[layer.step]
+        shown = layer.round
+        if shown is None:
+            parts = [(layer.units, size, layer.n_units)]
+            fits = layer.n_breakpoints == highest and bool((np.diff(layer.units) > 0).all())
+        else:
+            n = len(shown.nodes)
+            parts = [(layer.units, 2**31, layer.n_units), (shown.nodes, layer.n_units, n)]
+            parts += [(shown.groups, size, n), (shown.splits, 2**31, n)]
+            parts += [(shown.stops, 2**31, n)]
+            fits = layer.n_breakpoints == 1
+        if not fits or not all(_is_below(limit, array, n) for array, limit, n in parts):
+            raise ValueError(f"{layer.name}: units do not fit the step")
+
+    def _check_tournament(self, step: int, tournament: Tournament) -> None:
+        size, highest = self.units.sizes[step], self.units.highest[step]
+        n_nodes = sum(layer.n_units for layer in self.layers if layer.step == step)
+        fits = (
+            tournament.members.shape == (size, highest + 1)
+            and tournament.children.shape == (n_nodes, 2)
+            and tournament.roots.shape == (size,)
+            # Candidates come before the nodes that compare them.
+            and bool((tournament.children < np.arange(n_nodes)[:, None]).all())
+            and bool((tournament.roots < n_nodes).all())
+        )
+        if not fits:
+            raise ValueError(f"{self.units.names[step]}: the tournament does not fit the step")
+
     def start(self, uv: Floats) -> Floats:
         """What u and v make of all layers' hinges (n, H) at plane coordinates (n, 2)."""
         maps = [layer.hinge_map for layer in self.layers]
@@ -115,6 +163,28 @@ class ReducedNetwork:
             weight, bias = layer.hinge_map
             known[:, start:stop] = layer.activate(known[:, :start] @ weight.T + bias)
         return known @ self.weight.T + self.bias
+
+    def hinge_values(self, uv: Floats) -> Iterator[Floats]:
+        """Each layer's hinges (n, H) at plane coordinates (n, 2)."""
+        known = np.empty((len(uv), 2 + self.n_activations))
+        known[:, :2] = uv
+        for layer, start, stop in self._ranges():
+            weight, bias = layer.hinge_map
+            hinges = known[:, :start] @ weight.T + bias
+            yield hinges
+            known[:, start:stop] = layer.activate(hinges)
+
+    @cached_property
+    def is_unsteady(self) -> NDArray[np.bool_]:
+        """(n_units,) bool: which units have more than one pattern, for all that is known."""
+        unsteady = np.zeros(self.units.n_units, bool)
+        for layer in self.layers:
+            if layer.round is None:
+                unsteady[self._own(layer)] = True
+        for step, tournament in self.tournaments.items():
+            first, stop = self.units.first_units[step : step + 2]
+            unsteady[first:stop] = tournament.roots >= 0
+        return unsteady
 
     def affine_maps(self, patterns: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
         """The maps ``A u + b`` that hold where the units have given patterns (k, n_units).
@@ -149,3 +219,8 @@ class ReducedNetwork:
         for layer in self.layers:
             yield layer, start, start + layer.n_units
             start += layer.n_units
+
+
+def _is_below(limit: int, array: Ints, count: int) -> bool:
+    """Whether an array has the shape (count,) and entries from 0 to below a limit."""
+    return array.shape == (count,) and bool(((array >= 0) & (array < limit)).all())
