@@ -186,32 +186,71 @@ class ReducedNetwork:
             unsteady[first:stop] = tournament.roots >= 0
         return unsteady
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of the matrices."""
+        return self.weight.nbytes + sum(layer.weight.nbytes for layer in self.layers)
+
+    @cached_property
+    def read_units(self) -> NDArray[np.int64]:
+        """Those units, ascending, on whose patterns affine maps depend."""
+        parts = [self._own(layer) for layer in self.layers]
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+
     def affine_maps(self, patterns: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
         """The maps ``A u + b`` that hold where the units have given patterns (k, n_units).
 
         Returns A (k, out, 2) and b (k, out), float64.
         """
-        count = len(patterns)
-        # Three columns per region: the derivatives along u and v, and the value at the origin.
-        columns = np.zeros((count, 3, 2 + self.n_activations))
-        columns[:, 0, 0] = columns[:, 1, 1] = 1.0
-        for layer, start, stop in self._ranges():
-            own = patterns[:, self._own(layer)]
-            if layer.round is not None:
-                own = layer.round.wins(own, layer.n_units)
-            slopes, offsets = layer.pieces(own)
-            values = columns[:, :, :start] @ layer.weight.T
-            values[:, 2] += layer.bias
-            columns[:, :, start:stop] = values * slopes[:, None, :]
-            columns[:, 2, start:stop] += offsets
-        outputs = columns @ self.weight.T
-        outputs[:, 2] += self.bias
-        return np.ascontiguousarray(outputs[:, :2].transpose(0, 2, 1)), outputs[:, 2]
+        columns = self.activation_maps(patterns[:, self.read_units])
+        outputs = np.tensordot(self.weight, columns, axes=1)
+        outputs[:, 2] += self.bias[:, None]
+        return np.ascontiguousarray(outputs[:, :2].transpose(2, 0, 1)), outputs[:, 2].T.copy()
 
-    def _own(self, layer: ReducedLayer) -> slice | NDArray[np.int64]:
-        """Where the patterns that a layer's units depend on are."""
-        first, stop = self.units.first_units[layer.step : layer.step + 2]
-        return first + layer.units if layer.round is None else slice(first, stop)
+    def activation_maps(self, patterns: NDArray[np.unsignedinteger]) -> Floats:
+        """Maps to u, v and all activations where `read_units` have given patterns (k, n).
+
+        Returns (2 + K, 3, k) float64: for each value the derivatives along u and v, and the value
+        at the origin.
+        """
+        count = len(patterns)
+        columns = np.zeros((2 + self.n_activations, 3, count))
+        columns[0, 0] = columns[1, 1] = 1.0
+        for layer, start, stop in self._ranges():
+            own = np.searchsorted(self.read_units, self._own(layer))
+            if layer.round is None:
+                pieces = patterns[:, own]
+            else:
+                pieces = replace(layer.round, groups=own).wins(patterns, layer.n_units)
+            slopes, offsets = layer.pieces(pieces)
+            values = layer.weight @ columns[:start].reshape(start, 3 * count)
+            values = values.reshape(layer.n_units, 3, count)
+            values[:, 2] += layer.bias[:, None]
+            np.multiply(values, slopes.T[:, None], out=columns[start:stop])
+            columns[start:stop, 2] += offsets.T
+        return columns
+
+    def unit_gradients(
+        self, units: NDArray[np.int64], columns: Floats, places: NDArray[np.integer]
+    ) -> Floats:
+        """Gradients (n, 2) of units (n,), no max groups, by maps that `activation_maps` made.
+
+        The units are counted through the network; `places` says on which map each is.
+        """
+        gradients = np.empty((len(units), 2))
+        for layer, start, _ in self._ranges():
+            if layer.round is None:
+                own = self._own(layer)
+                rows = np.minimum(np.searchsorted(own, units), len(own) - 1)
+                chosen = np.flatnonzero(own[rows] == units)
+                maps = columns[:start, :2, places[chosen]]
+                gradients[chosen] = np.einsum("ns,sdn->nd", layer.weight[rows[chosen]], maps)
+        return gradients
+
+    def _own(self, layer: ReducedLayer) -> NDArray[np.int64]:
+        """The units on whose patterns a layer's activations depend, by entries of its tables."""
+        first = self.units.first_units[layer.step]
+        return first + (layer.units if layer.round is None else layer.round.groups)
 
     def _ranges(self) -> Iterator[tuple[ReducedLayer, int, int]]:
         """The layers, with the columns of their activations."""

@@ -88,6 +88,26 @@ def collect_patterns(root, pattern, offsets, halfedges, edge_regions, flips, row
 
 
 @njit(**JIT)
+def collect_boxes(root, pattern, offsets, halfedges, edge_regions, flips, wanted, patterns):
+    """Write the patterns of those units that are wanted in each region, as for `collect_patterns`.
+
+    `wanted` are the boxes of regions (-1: not wanted), where in `patterns` the units of each region
+    begin, where the units of each box begin, and the units.
+    """
+    boxes, places, firsts, units = wanted
+    walk = _start_walk(root, offsets)
+    region = np.int64(root)
+    while region >= 0:
+        box = boxes[region]
+        if box >= 0:
+            place = places[region]
+            for i in range(firsts[box], firsts[box + 1]):
+                patterns[place] = pattern[units[i]]
+                place += 1
+        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
+
+
+@njit(**JIT)
 def find_misfit(root, pattern, offsets, halfedges, edge_regions, flips, below, shared_below):
     """Find an edge of a hinge that does not lie between the patterns of its unit beside it.
 
