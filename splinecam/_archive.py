@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splinecam._stored_networks import (
+    network_arrays,
+    network_header,
+    read_network,
+    take,
+)
 from splinecam.errors import InvalidFileError, SplineCamError
-from splinecam.planar import Layer, PlanarNetwork
 from splinecam.slices import Slice
 
 if TYPE_CHECKING:
     from splinecam.partition import Partition
 
 FORMAT = "splinecam partition"
-VERSION = 1
+VERSION = 2
+"""Version 1 had networks that are plain chains only, in the same way."""
 
 DAMAGE = (
     *(SplineCamError, zipfile.BadZipFile, zlib.error, struct.error),
@@ -36,22 +42,10 @@ MESH = {
     "edge_hinges": (np.int32, 1),
     "region_offsets": (np.int32, 1),
     "region_halfedges": (np.int32, 1),
-    "root_pattern": (np.uint8, 1),
     "shared_edges": (np.int64, 1),
     "shared_hinges": (np.int64, 1),
 }
-"""Arrays of a partition: type and number of dimensions."""
-
-LAYER = {
-    "weight": 2,
-    "bias": 1,
-    "breakpoints": 2,
-    "slopes": 2,
-    "anchors": 1,
-    "weight_errors": 1,
-    "bias_errors": 1,
-}
-"""Arrays of a layer, all float64: number of dimensions."""
+"""Arrays of a partition besides `root_pattern`: type and number of dimensions."""
 
 SLICE = {"origin": 1, "basis": 2, "polygon": 2, "anchors": 2}
 """Arrays of a slice, all float64: number of dimensions."""
@@ -59,18 +53,15 @@ SLICE = {"origin": 1, "basis": 2, "polygon": 2, "anchors": 2}
 
 def save(partition: Partition, path: str | PathLike[str]) -> None:
     """Write a partition."""
-    network = partition.network
     header = {
         "format": FORMAT,
         "version": VERSION,
         "input_shape": partition.slice.input_shape,
-        "layers": partition.layer_names,
+        **network_header(partition.network),
     }
     arrays = {name: getattr(partition, name) for name in MESH}
     arrays |= {f"slice.{name}": getattr(partition.slice, name) for name in SLICE}
-    for number, layer in enumerate(network.layers):
-        arrays |= {f"layer{number}.{name}": getattr(layer, name) for name in LAYER}
-    arrays |= {"output.weight": network.weight, "output.bias": network.bias}
+    arrays |= {"root_pattern": partition.root_pattern, **network_arrays(partition.network)}
     with open(path, "wb") as file:
         np.savez(file, header=np.array(json.dumps(header)), **arrays)
 
@@ -102,26 +93,12 @@ def _read_arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 def _read_fields(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     header = _read_header(arrays)
-    parts = {name: _take(arrays, f"slice.{name}", np.float64, ndim) for name, ndim in SLICE.items()}
+    parts = {name: take(arrays, f"slice.{name}", np.float64, ndim) for name, ndim in SLICE.items()}
     anchors = parts.pop("anchors")
     slice_ = Slice(**parts, input_shape=tuple(header["input_shape"]), anchors=anchors)
-    layers = tuple(
-        Layer(
-            name=name,
-            **{
-                field: _take(arrays, f"layer{number}.{field}", np.float64, ndim)
-                for field, ndim in LAYER.items()
-            },
-        )
-        for number, name in enumerate(header["layers"])
-    )
-    network = PlanarNetwork(
-        layers,
-        _take(arrays, "output.weight", np.float64, 2),
-        _take(arrays, "output.bias", np.float64, 1),
-    )
-    network.check_shapes()
-    mesh = {name: _take(arrays, name, dtype, ndim) for name, (dtype, ndim) in MESH.items()}
+    network = read_network(header, arrays)
+    mesh = {name: take(arrays, name, dtype, ndim) for name, (dtype, ndim) in MESH.items()}
+    mesh["root_pattern"] = take(arrays, "root_pattern", network.rest.dtype.type, 1)
     return {"slice": slice_, "network": network, **mesh}
 
 
@@ -129,20 +106,8 @@ def _read_header(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     header = json.loads(str(arrays["header"]))
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InvalidFileError(f"the header does not say {FORMAT!r}")
-    if header.get("version") != VERSION:
+    if header.get("version") not in (1, VERSION):
         raise InvalidFileError(
-            f"it is of version {header.get('version')!r}; this release reads {VERSION}"
+            f"it is of version {header.get('version')!r}; this release reads 1 and {VERSION}"
         )
     return header
-
-
-def _take(
-    arrays: dict[str, np.ndarray], name: str, dtype: type[np.generic], ndim: int
-) -> np.ndarray:
-    array = arrays[name]
-    if array.dtype != dtype or array.ndim != ndim:
-        raise InvalidFileError(
-            f"{name} has type {array.dtype} and {array.ndim} dimensions, "
-            f"expected {np.dtype(dtype)} and {ndim}"
-        )
-    return np.ascontiguousarray(array)

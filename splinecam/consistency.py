@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from splinecam._kernels.arrays import Bounds
 from splinecam._kernels.hashing import hash_regions
 from splinecam._kernels.traversal import find_misfit
+from splinecam._types import Floats
 from splinecam.bounds import network_bounds, vertex_error
-from splinecam.errors import InvariantError
+from splinecam.errors import InvalidModelError, InvariantError
 from splinecam.flips import find_flips
+from splinecam.narrowing import narrow
+from splinecam.planar import PlanarNetwork
+from splinecam.reduced import ReducedLayer, ReducedNetwork
+from splinecam.reduction import reduced_bounds
+from splinecam.tournaments import Tournament
 
 if TYPE_CHECKING:
     from splinecam.partition import Partition
@@ -27,7 +34,8 @@ def check_consistency(partition: Partition) -> None:
 
     Checked are, for a partition that is a sound subdivision: that the changes across edges add up
     to nothing around every vertex; that each breakpoint lies between the two pieces of its unit
-    that the patterns have beside it; and that patterns are those of the network's pre-activations
+    that the patterns have beside it; that units which are steady on the slice change nowhere; and
+    that patterns are those of the network's pre-activations
     at inner points, where these are further from their breakpoints than errors reach.
 
     Raises
@@ -38,6 +46,8 @@ def check_consistency(partition: Partition) -> None:
     """
     _check_changes(partition)
     _check_pieces(partition)
+    if isinstance(partition.network, ReducedNetwork):
+        _check_steady_units(partition, partition.network)
     _check_signs(partition)
 
 
@@ -57,7 +67,7 @@ def _check_changes(p: Partition) -> None:
     info = np.iinfo(np.int64)
     keys = np.random.default_rng(0).integers(info.min, info.max, p.n_units + 1)
     keys[-1] = 0  # of the slice's boundary
-    steps = keys[flips.units]
+    steps = keys[flips.units] * (flips.steps if len(flips.steps) else 1)
     np.add.at(steps, p.shared_edges, flips.shared_steps * keys[flips.shared_units])
     hashes = np.zeros(p.n_regions, np.int64)
     hash_regions(
@@ -75,22 +85,33 @@ def _check_changes(p: Partition) -> None:
 
 def _check_pieces(p: Partition) -> None:
     """Breakpoints must lie between the pieces beside them."""
-    highest = [np.full(layer.n_units, layer.n_breakpoints) for layer in p.network.layers]
-    if (p.root_pattern > np.concatenate([np.zeros(0, np.intp), *highest])).any():
+    units = p.network.units
+    if (p.root_pattern > np.repeat(np.array(units.highest, np.int64), units.sizes)).any():
         raise InvariantError("root_pattern has pieces that its units do not have")
-    ranks = np.append(p.network.hinge_ranks, -1)
-    flips = find_flips(p.network.units, 0, p.edge_hinges, (p.shared_edges, p.shared_hinges))
+    floors = np.append(units.hinge_floors, [[-1, -1]], axis=0)
+    flips = find_flips(units, 0, p.edge_hinges, (p.shared_edges, p.shared_hinges))
     edge = find_misfit(
         *(p.edge_regions[0, 0], p.root_pattern.copy(), p.region_offsets, p.region_halfedges),
-        *(p.edge_regions, flips, ranks[p.edge_hinges], ranks[p.shared_hinges >> 1]),
+        *(p.edge_regions, flips, floors[p.edge_hinges], floors[p.shared_hinges >> 1]),
     )
     if edge >= 0:
         raise InvariantError(f"the patterns beside edge {edge} are not those of its breakpoint")
 
 
+def _check_steady_units(p: Partition, network: ReducedNetwork) -> None:
+    """Units that are steady must be on their pieces, and make no edges."""
+    steady = ~network.is_unsteady
+    first_units = np.array(network.units.first_units[:-1], np.int64)
+    flat = first_units[network.units.hinge_layers] + network.units.hinge_units
+    hinges = np.concatenate([p.edge_hinges[p.edge_hinges >= 0], p.shared_hinges >> 1])
+    if (p.root_pattern != network.rest)[steady].any() or steady[flat[hinges]].any():
+        raise InvariantError("units change that are steady on the slice by the network")
+
+
 def _check_signs(p: Partition) -> None:
     """Patterns must be the network's at inner points."""
-    n_hinges = p.network.units.n_hinges
+    network, bounds = _bounded_network(p)
+    n_hinges = max(network.units.n_units, sum(layer.n_hinges for layer in network.layers))
     count = min(p.n_regions, max(1, ENTRIES // max(1, n_hinges)))
     regions = np.linspace(0, p.n_regions - 1, count).astype(np.intp)
     patterns = p.patterns(regions)
@@ -101,22 +122,81 @@ def _check_signs(p: Partition) -> None:
     is_small = ~(p.areas > sizes * distance * p.perimeters)
     distances = np.where(is_small, distance, 0.0)[regions]
     points = inner_points(p)[regions]
-    bounds = network_bounds(p.network, p.slice.polygon)
     step = max(1, BATCH // max(1, n_hinges))
     for batch in (slice(start, start + step) for start in range(0, count, step)):
-        values, first_unit, ranks = points[batch], 0, p.network.hinge_ranks
-        for layer, bound in zip(p.network.layers, bounds, strict=True):
-            weight, bias = layer.hinge_map
-            values = values @ weight.T + bias
-            own, ranks = np.split(ranks, [layer.n_hinges])
-            exceeded = patterns[batch, first_unit + layer.hinge_units] > own
-            errors = np.outer(distances[batch], bound.reach) + bound.noise
-            wrong = np.argwhere(np.where(exceeded, -values, values) > errors)
+        values = list(network.hinge_values(points[batch]))
+        errors = [np.outer(distances[batch], bound.reach) + bound.noise for bound in bounds]
+        wrong = _first_wrong(network, patterns[batch], values, errors)
+        if wrong is not None:
+            region, unit, name = wrong
+            raise InvariantError(
+                f"the pattern of region {regions[batch][region]} is not the network's: unit "
+                f"{unit} of layer {name}"
+            )
+
+
+def _bounded_network(p: Partition) -> tuple[PlanarNetwork | ReducedNetwork, list[Bounds]]:
+    """The network, and bounds of its hinges' errors."""
+    if isinstance(p.network, PlanarNetwork):
+        return p.network, network_bounds(p.network, p.slice.polygon)
+    with np.errstate(over="ignore", invalid="ignore"):
+        network, ground = narrow(p.network, p.slice.polygon)
+        bounds = reduced_bounds(network, ground)
+    if not all(np.isfinite(bound.reach.sum() + bound.noise.sum()) for bound in bounds):
+        raise InvalidModelError(
+            "the weights are so large that pre-activations on the slice may overflow float64"
+        )
+    return network, bounds
+
+
+def _first_wrong(
+    network: PlanarNetwork | ReducedNetwork,
+    patterns: np.ndarray,
+    values: list[Floats],
+    errors: list[Floats],
+) -> tuple[int, int, str] | None:
+    """A row of patterns (k, n_units), a unit and its layer that all hinges' values contradict."""
+    first_units = network.units.first_units
+    played: dict[int, list[int]] = {}
+    for number, layer in enumerate(network.layers):
+        step, own = number, np.arange(layer.n_units)
+        if isinstance(layer, ReducedLayer):
+            step, own = layer.step, layer.units
+            if layer.round is not None:
+                played.setdefault(step, []).append(number)
+                continue
+        units = own[layer.hinge_units]
+        ranks = np.tile(np.arange(layer.n_breakpoints), layer.n_units)
+        exceeded = patterns[:, first_units[step] + units] > ranks
+        signed = np.where(exceeded, -values[number], values[number])
+        wrong = np.argwhere(signed > errors[number])
+        if len(wrong):
+            return int(wrong[0, 0]), int(units[wrong[0, 1]]), layer.name
+    if isinstance(network, ReducedNetwork):
+        for step, tournament in network.tournaments.items():
+            parts = played.get(step, [])
+            found, margins = (
+                np.concatenate([np.empty((len(patterns), 0)), *(all_[n] for n in parts)], axis=1)
+                for all_ in (values, errors)
+            )
+            places = patterns[:, first_units[step] : first_units[step + 1]]
+            wrong = _wrong_places(tournament, places, found, margins)
             if len(wrong):
-                region, hinge = regions[batch][wrong[0, 0]], wrong[0, 1]
-                raise InvariantError(
-                    f"the pattern of region {region} is not the network's: unit "
-                    f"{layer.hinge_units[hinge]} of layer {layer.name}"
-                )
-            values = layer.activate(values)
-            first_unit += layer.n_units
+                return int(wrong[0, 0]), int(wrong[0, 1]), network.units.names[step]
+    return None
+
+
+def _wrong_places(
+    tournament: Tournament, places: np.ndarray, values: Floats, errors: Floats
+) -> np.ndarray:
+    """Rows and windows whose winners' places (k, groups) are not those of the nodes' values."""
+    rows = np.arange(len(places))[:, None]
+    codes = np.broadcast_to(tournament.roots, places.shape)
+    is_sure = np.ones(places.shape, bool)
+    while (codes >= 0).any():
+        nodes = np.maximum(codes, 0)
+        is_open = codes >= 0
+        is_sure &= (np.abs(values[rows, nodes]) > errors[rows, nodes]) | ~is_open
+        won = (values[rows, nodes] > 0).astype(np.intp)
+        codes = np.where(is_open, tournament.children[nodes, won], codes)
+    return np.argwhere(is_sure & (tournament.places(-1 - codes) != places))

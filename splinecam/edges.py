@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinecam._kernels.forest import grow_forest, sum_below
-from splinecam._workers import Workers
 from splinecam.mesh import places_within
 from splinecam.partition import Partition
 
@@ -34,10 +33,11 @@ def unit_statistics(partition: Partition) -> dict[str, NDArray[Any]]:
             its breakpoint.
         ``"state"`` : (H,) str
             ``"dead"``, ``"always on"``, or ``"cutting"``: the breakpoint is exceeded nowhere,
-            everywhere, or in some of the regions.
+            everywhere, or in some of the regions. Breakpoint j of a max group is a rise of its
+            winner's index by j + 1: ``"cutting"`` or ``"steady"``.
         ``"active_share"`` : (H,) float64
             The share of the slice's area on which the breakpoint is exceeded; exactly 0 or 1 where
-            the unit does not cut.
+            the unit does not cut; NaN for max groups.
         ``"length"`` : (H,) float64
             Length of the edges across which the unit passes the breakpoint. An edge of several
             units counts for each.
@@ -69,13 +69,15 @@ def unit_statistics(partition: Partition) -> dict[str, NDArray[Any]]:
     everywhere = partition.patterns([0])[0][flat] > numbers
     gains = np.bincount(hinges, _gains(partition)[edges] * steps, n_hinges)
     shares = np.clip(everywhere + gains / partition.areas.sum(), 0.0, 1.0)
-    state = np.where(n_edges > 0, "cutting", np.where(everywhere, "always on", "dead"))
+    is_group = np.array(partition.network.units.are_groups, bool)[layers]
+    shares = np.where(is_group, np.nan, np.where(n_edges > 0, shares, everywhere))
+    steady = np.where(is_group, "steady", np.where(everywhere, "always on", "dead"))
     return {
         "layer": layers.astype(np.int64),
         "unit": units.astype(np.int64),
         "breakpoint": numbers,
-        "state": state,
-        "active_share": np.where(n_edges > 0, shares, everywhere),
+        "state": np.where(n_edges > 0, "cutting", steady),
+        "active_share": shares,
         "length": np.bincount(hinges, partition.edge_lengths[edges], n_hinges),
         "n_edges": n_edges,
     }
@@ -144,7 +146,7 @@ def bend_angles(partition: Partition) -> dict[str, NDArray[Any]]:
     with cos θ = ⟨n, n'⟩ / (‖n‖ ‖n'‖); θ = 0 is no bend. (Balestriero et al., "The geometry of deep
     networks: power diagram subdivision", NeurIPS 2019, study these angles; the formula is that of
     two lines' normals.) Gradients come from the regions' maps, so that edges too short to tell
-    their direction have the right angle.
+    their direction have the right angle. Max groups have no such gradients; they are left out.
 
     Parameters
     ----------
@@ -182,6 +184,7 @@ def bend_angles(partition: Partition) -> dict[str, NDArray[Any]]:
     edges, hinges, _ = _hinges_of_edges(partition)
     own = partition.network.units.hinge_layers[hinges] == partition.edge_layers[edges]
     own &= partition.edge_layers[edges] > 0
+    own &= ~np.append(partition.network.units.are_groups, False)[partition.edge_layers[edges]]
     edges, hinges = edges[own], hinges[own]
     layers = partition.edge_layers[edges]
     inside = np.empty(len(edges), np.int64)
@@ -200,7 +203,11 @@ def bend_angles(partition: Partition) -> dict[str, NDArray[Any]]:
     first, second, vertices = first[bent], second[bent], keys[pairs[bent]] % partition.n_vertices
     involved, places = np.unique(np.concatenate([first, second]), return_inverse=True)
     units = partition.network.units.hinge_units
-    gradients = _gradients(partition, layers[involved], inside[involved], units[hinges[involved]])
+    gradients = partition.map_walk().gradients(
+        layers[involved],
+        units[hinges[involved]],
+        partition.edge_regions[edges[involved], 0].astype(np.int64),
+    )
     before, after = gradients[places[: len(first)]], gradients[places[len(first) :]]
     cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     dot = (before * after).sum(axis=1)
@@ -241,26 +248,6 @@ def _gains(partition: Partition) -> Floats:
     crossed = entered[1:]
     gains[inner[crossed >> 1]] = (1 - 2 * (crossed & 1)) * beyond[1:]
     return gains
-
-
-def _gradients(
-    partition: Partition, layers: Integers, regions: Integers, units: Integers
-) -> Floats:
-    """(n, 2): gradients of units of given layers on regions of the layers' levels."""
-    found = np.empty((len(layers), 2))
-    if not len(layers):
-        return found
-    order = np.lexsort([regions, layers])
-    bounds = np.searchsorted(layers[order], np.arange(layers.max() + 2))
-    levels = np.split(regions[order], bounds[1:-1])
-    with Workers() as workers:
-        for level, block, columns in partition.map_walk().blocks(workers, int(layers.max())):
-            starts = np.searchsorted(levels[level], block)
-            counts = np.searchsorted(levels[level], block, side="right") - starts
-            wanted = order[bounds[level] + np.repeat(starts, counts) + places_within(counts)]
-            rows = np.repeat(np.arange(len(block)), counts)
-            found[wanted] = columns[rows, :2, units[wanted]]
-    return found
 
 
 def _lowest_hinges(partition: Partition) -> Integers:

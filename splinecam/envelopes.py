@@ -63,13 +63,11 @@ def _clear_winners(contest: Partition) -> Ints:
     regions = np.repeat(np.arange(n_regions), np.diff(contest.region_offsets))
     np.minimum.at(owners, contest.region_vertices, regions)
     loops = (contest.vertices, contest.region_offsets, contest.region_vertices)
-    n_layers = len(contest.layer_names)
     sizes = [np.zeros(contest.network.n_outputs)]
     with Workers() as workers:
-        for level, block, columns in contest.map_walk().blocks(workers, n_layers):
-            if level == n_layers:
-                arrays = (block, columns, *loops, owners, ranks)
-                sizes += workers.run(rank_corners, len(block), *arrays, grain=REGION_GRAIN)
+        for block, columns in contest.map_walk().blocks(workers):
+            arrays = (block, columns, *loops, owners, ranks)
+            sizes += workers.run(rank_corners, len(block), *arrays, grain=REGION_GRAIN)
     # Relative to the whole slice: where all units are off, what is left is nothing but rounding.
     scale = np.max(sizes, axis=0)
     close = CLEAR_LEAD * (scale[winners] + scale[runners_up])

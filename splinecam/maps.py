@@ -101,13 +101,40 @@ class MapWalk:
         n_regions, n_outputs = self._nesting.n_regions, self._network.n_outputs
         slopes, offsets = np.empty((n_regions, n_outputs, 2)), np.empty((n_regions, n_outputs))
         with Workers() as workers:
-            for block in self.blocks(workers, self._nesting.n_layers):
-                if block.level == self._nesting.n_layers:
-                    slopes[block.regions] = block.columns[:, :2].transpose(0, 2, 1)
-                    offsets[block.regions] = block.columns[:, 2]
+            for regions, columns in self.blocks(workers):
+                slopes[regions] = columns[:, :2].transpose(0, 2, 1)
+                offsets[regions] = columns[:, 2]
         return slopes, offsets
 
-    def blocks(self, workers: Workers, deepest: int) -> Iterator[Block]:
+    def blocks(self, workers: Workers) -> Iterator[tuple[Integers, Floats]]:
+        """Yield regions, some at a time, with the maps (k, 3, out) to the outputs."""
+        deepest = self._nesting.n_layers
+        for level, regions, columns in self.levels(workers, deepest):
+            if level == deepest:
+                yield regions, columns
+
+    def gradients(self, layers: Integers, units: Integers, regions: Integers) -> Floats:
+        """(n, 2): gradients of units of given layers on regions of the partition."""
+        found = np.empty((len(layers), 2))
+        if not len(layers):
+            return found
+        inside = np.empty(len(layers), np.int64)
+        for layer in np.unique(layers).tolist():
+            chosen = layers == layer
+            inside[chosen] = self._nesting.labels[layer][regions[chosen]]
+        order = np.lexsort([inside, layers])
+        bounds = np.searchsorted(layers[order], np.arange(layers.max() + 2))
+        levels = np.split(inside[order], bounds[1:-1])
+        with Workers() as workers:
+            for level, block, columns in self.levels(workers, int(layers.max())):
+                starts = np.searchsorted(levels[level], block)
+                counts = np.searchsorted(levels[level], block, side="right") - starts
+                wanted = order[bounds[level] + np.repeat(starts, counts) + places_within(counts)]
+                rows = np.repeat(np.arange(len(block)), counts)
+                found[wanted] = columns[rows, :2, units[wanted]]
+        return found
+
+    def levels(self, workers: Workers, deepest: int) -> Iterator[Block]:
         """Yield each region of each level, down to the deepest wanted, with the map on it.
 
         On regions of level ``l`` that is the map to the pre-activations of layer ``l``, on those

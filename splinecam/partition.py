@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import shapely
@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from splinecam import _archive
 from splinecam._arguments import as_float64
 from splinecam._kernels.loops import measure_faces
-from splinecam._kernels.traversal import collect_patterns
+from splinecam._kernels.traversal import collect_boxes, collect_patterns
 from splinecam._types import Floats, Ints
+from splinecam.bounds import vertex_error
 from splinecam.consistency import check_consistency
 from splinecam.errors import (
     InvalidArgumentError,
@@ -29,6 +30,9 @@ from splinecam.invariants import check_invariants
 from splinecam.maps import MapWalk
 from splinecam.nesting import Nesting
 from splinecam.planar import PlanarNetwork
+from splinecam.reduced import ReducedNetwork
+from splinecam.reduced_maps import ReducedMapWalk, Wanted
+from splinecam.region_tree import RegionTree
 from splinecam.slices import Slice
 
 AnyArray = TypeVar("AnyArray", bound=np.ndarray)
@@ -64,7 +68,7 @@ class Partition:
     ----------
     slice : Slice
         The slice.
-    network : PlanarNetwork
+    network : PlanarNetwork or ReducedNetwork
         The network restricted to the slice.
     vertices : ndarray
         (V, 2) float64, plane coordinates.
@@ -106,7 +110,7 @@ class Partition:
     """
 
     slice: Slice
-    network: PlanarNetwork
+    network: PlanarNetwork | ReducedNetwork
     vertices: Floats
     edges: Ints
     edge_regions: Ints
@@ -276,13 +280,7 @@ class Partition:
         rows = np.full(self.n_regions, -1, np.int32)
         rows[wanted] = np.arange(len(wanted))
         patterns = np.empty((len(wanted), stop - first), self.root_pattern.dtype)
-        shared = (self.shared_edges, self.shared_hinges)
-        collect_patterns(
-            self.edge_regions[0, 0],
-            self.root_pattern.copy(),
-            *(self.region_offsets, self.region_halfedges, self.edge_regions),
-            *(find_flips(self.network.units, 0, self.edge_hinges, shared), rows, patterns, first),
-        )
+        collect_patterns(*self._pattern_walk(), rows, patterns, first)
         return patterns[inverse]
 
     def _layer_patterns(self, layer: int, regions: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -294,7 +292,8 @@ class Partition:
 
         That is A = W_L D_L … W_1 D_1 W_0, with D_l the slopes of layer l's units where they have
         the region's activation pattern (Balestriero & Baraniuk, ICML 2018, §3). Maps of chosen
-        regions are composed so, those of all regions as `splinecam.maps` explains.
+        regions are composed so, those of all regions as `splinecam.maps` explains; maps of networks
+        that are no plain chains as `splinecam.reduced_maps` does.
 
         Parameters
         ----------
@@ -311,6 +310,10 @@ class Partition:
         if regions is None:
             return self.map_walk().outputs()
         chosen = self._region_numbers(regions)
+        if isinstance(self.network, ReducedNetwork):
+            wanted, inverse = np.unique(chosen, return_inverse=True)
+            slopes, offsets = self._reduced_walk(self.network).outputs(wanted)
+            return slopes[inverse], offsets[inverse]
         slopes = np.empty((len(chosen), self.network.n_outputs, 2))
         offsets = np.empty((len(chosen), self.network.n_outputs))
         width = max([*self.layer_sizes, self.network.n_outputs])
@@ -326,11 +329,37 @@ class Partition:
         """How the partitions by the first layers nest."""
         return Nesting(self.n_regions, len(self.layer_names), self.edge_regions, self.edge_layers)
 
-    def map_walk(self) -> MapWalk:
-        """A walk through the levels of `nesting` with the affine maps on their regions."""
+    def map_walk(self) -> MapWalk | ReducedMapWalk:
+        """A walk through the regions with the affine maps on them."""
+        if isinstance(self.network, ReducedNetwork):
+            return self._reduced_walk(self.network)
         return MapWalk(
             *(self.network, self.nesting, self.edge_hinges),
             *(self.shared_edges, self.shared_hinges, self._layer_patterns),
+        )
+
+    def _reduced_walk(self, network: ReducedNetwork) -> ReducedMapWalk:
+        return ReducedMapWalk(network, self._region_tree, self._box_patterns)
+
+    @cached_property
+    def _region_tree(self) -> RegionTree:
+        margin = vertex_error(self.slice.polygon)
+        return RegionTree(self.vertices, self.region_offsets, self.region_vertices, margin)
+
+    def _box_patterns(self, wanted: Wanted, count: int) -> NDArray[np.uint8]:
+        """The patterns (count,) of wanted units."""
+        patterns = np.empty(count, self.root_pattern.dtype)
+        collect_boxes(*self._pattern_walk(), wanted, patterns)
+        return patterns
+
+    def _pattern_walk(self) -> tuple[Any, ...]:
+        """What walks over regions that keep track of the pattern start from."""
+        shared = (self.shared_edges, self.shared_hinges)
+        return (
+            self.edge_regions[0, 0],
+            self.root_pattern.copy(),
+            *(self.region_offsets, self.region_halfedges, self.edge_regions),
+            find_flips(self.network.units, 0, self.edge_hinges, shared),
         )
 
     def _region_numbers(self, regions: ArrayLike | None) -> NDArray[np.intp]:

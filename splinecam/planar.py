@@ -5,6 +5,7 @@ Arrays only, so that a `Partition` can carry, save and evaluate it without the m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -124,6 +125,21 @@ class Layer:
         activated[:, 2] += offsets
         return activated
 
+    def check_shapes(self, width: int) -> None:
+        """Raise ValueError unless the arrays fit each other and an input of a width, are finite."""
+        n_units = self.weight.shape[0]
+        rows = len(self.anchors) if len(self.anchors) == 1 else n_units
+        n_breakpoints = self.n_breakpoints
+        check_array(f"{self.name}: weight", self.weight, (n_units, width))
+        check_array(f"{self.name}: bias", self.bias, (n_units,))
+        check_array(f"{self.name}: breakpoints", self.breakpoints, (rows, n_breakpoints))
+        check_array(f"{self.name}: slopes", self.slopes, (rows, n_breakpoints + 1))
+        check_array(f"{self.name}: anchors", self.anchors, (rows,))
+        for name in ("weight_errors", "bias_errors"):
+            errors = getattr(self, name)
+            one_or_all = (1,) if len(errors) == 1 else (n_units,)
+            check_array(f"{self.name}: {name}", errors, one_or_all)
+
     @cached_property
     def _is_relu(self) -> bool:
         tables = (self.breakpoints, self.slopes, self.anchors)
@@ -183,31 +199,14 @@ class PlanarNetwork:
             return np.empty((0, self.layers[number].n_units)), np.empty(0)
         return self.layers[number + 1].hinge_map
 
-    @cached_property
-    def hinge_ranks(self) -> NDArray[np.intp]:
-        """How many breakpoints of its unit come before each hinge of the network."""
-        ranks = [np.tile(np.arange(layer.n_breakpoints), layer.n_units) for layer in self.layers]
-        return np.concatenate(ranks) if ranks else np.zeros(0, np.intp)
-
     def check_shapes(self) -> None:
         """Raise ValueError unless the layers' arrays fit each other and are finite."""
         width = 2
         for layer in self.layers:
-            n_units = layer.weight.shape[0]
-            rows = len(layer.anchors) if len(layer.anchors) == 1 else n_units
-            n_breakpoints = layer.n_breakpoints
-            _check_array(f"{layer.name}: weight", layer.weight, (n_units, width))
-            _check_array(f"{layer.name}: bias", layer.bias, (n_units,))
-            _check_array(f"{layer.name}: breakpoints", layer.breakpoints, (rows, n_breakpoints))
-            _check_array(f"{layer.name}: slopes", layer.slopes, (rows, n_breakpoints + 1))
-            _check_array(f"{layer.name}: anchors", layer.anchors, (rows,))
-            for name in ("weight_errors", "bias_errors"):
-                errors = getattr(layer, name)
-                one_or_all = (1,) if len(errors) == 1 else (n_units,)
-                _check_array(f"{layer.name}: {name}", errors, one_or_all)
-            width = n_units
-        _check_array("output weight", self.weight, (len(self.bias), width))
-        _check_array("output bias", self.bias, (len(self.bias),))
+            layer.check_shapes(width)
+            width = layer.n_units
+        check_array("output weight", self.weight, (len(self.bias), width))
+        check_array("output bias", self.bias, (len(self.bias),))
 
     def head(self, n_layers: int) -> PlanarNetwork:
         """The first layers only; the output is the pre-activations of the next one, if any."""
@@ -239,6 +238,15 @@ class PlanarNetwork:
             weight, bias = layer.hinge_map
             values = layer.activate(values @ weight.T + bias)
         return values @ self.weight.T + self.bias
+
+    def hinge_values(self, uv: Floats) -> Iterator[Floats]:
+        """Each layer's hinges (n, H) at plane coordinates (n, 2)."""
+        values = uv
+        for layer in self.layers:
+            weight, bias = layer.hinge_map
+            hinges = values @ weight.T + bias
+            yield hinges
+            values = layer.activate(hinges)
 
     def affine_maps(self, patterns: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
         """The maps ``A u + b`` that hold where the units have given patterns.
@@ -287,6 +295,7 @@ def compose(columns: Floats, weight: Floats, bias: Floats) -> Floats:
     return composed
 
 
-def _check_array(name: str, array: Floats, shape: tuple[int, ...]) -> None:
+def check_array(name: str, array: Floats, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless an array has a shape and is finite."""
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(f"{name} has shape {array.shape} or entries that are not finite")

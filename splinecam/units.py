@@ -88,6 +88,16 @@ class Units:
         ]
         return np.concatenate([np.zeros(0), *parts]).astype(np.int16)
 
+    @cached_property
+    def hinge_floors(self) -> NDArray[np.int64]:
+        """(H, 2): the least and greatest pattern of each hinge's unit where it is not positive."""
+        parts = [np.zeros((0, 2), np.int64)]
+        for n, m, is_group in zip(self.sizes, self.highest, self.are_groups, strict=True):
+            ranks = np.arange(m)
+            floors = (np.zeros_like(ranks), m - 1 - ranks) if is_group else (ranks, ranks)
+            parts.append(np.tile(np.stack(floors, axis=1), (n, 1)))
+        return np.concatenate(parts)
+
     def head(self, n_steps: int) -> Units:
         """The first steps only."""
         return Units(

@@ -4,17 +4,18 @@ import io
 import json
 import pickle
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import families_dag
 from comparison import assert_identical, default_mlp, on
 from families import HEXAGON, SQUARE, example, generic
 from splinecam import InvalidFileError, Partition, Slice, compute_partition
-from splinecam.planar import Layer
 
 
 def images() -> Partition:
@@ -28,12 +29,30 @@ def prelu_per_unit() -> Partition:
     return on(*generic(np.random.default_rng(1), activations=["prelu"], widths=[6, 4]))
 
 
+def convolutional() -> nn.Module:
+    torch.manual_seed(2)
+    return nn.Sequential(
+        *(nn.Conv2d(1, 3, 2, padding=1), nn.ReLU(), nn.MaxPool2d(2, 1)),
+        *(nn.Conv2d(3, 2, 2), nn.Hardtanh(), nn.Flatten(), nn.Linear(2, 3)),
+    )
+
+
+def example_dag(family: str, seed: int) -> tuple[nn.Module, np.ndarray]:
+    model, _, polygon = families_dag.example(family, "generic", seed)
+    return model, polygon
+
+
 PARTITIONS = {
     "relu": lambda: on(default_mlp(2, 16, 16, 3), SQUARE),
     "several breakpoints": lambda: on(*example("generic_hardtanh", 2)),
     "slopes of each unit": prelu_per_unit,
     "images": images,
     "edges of several units": lambda: on(*example("duplicated", 4)),
+    "convolutions": lambda: compute_partition(convolutional(), images().slice),
+    "branches": lambda: on(*example_dag("residual", 1)),
+    "max groups": lambda: on(*example_dag("pooled image", 0)),
+    "overlapping windows": lambda: on(*example_dag("pooled residual", 0)),
+    "many places": lambda: on(nn.Sequential(nn.Linear(2, 256), nn.MaxPool1d(256)), SQUARE),
     "no units": lambda: on(nn.Sequential(nn.Linear(2, 1)), HEXAGON),
     "nothing cuts": lambda: on(default_mlp(2, 3, 1), 1e-9 * HEXAGON),
 }
@@ -42,6 +61,24 @@ PARTITIONS = {
 def reload(p: Partition, path) -> Partition:
     p.save(path)
     return Partition.load(path)
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    """Equal bit for bit, all the way down."""
+    assert type(ours) is type(theirs)
+    if isinstance(ours, np.ndarray):
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+        assert ours.tobytes() == theirs.tobytes()
+    elif isinstance(ours, tuple):
+        for pair in zip(ours, theirs, strict=True):
+            assert_same(*pair)
+    elif isinstance(ours, dict):
+        assert_same(tuple(ours.items()), tuple(theirs.items()))
+    elif is_dataclass(ours):
+        for field in fields(ours):
+            assert_same(getattr(ours, field.name), getattr(theirs, field.name))
+    else:
+        assert ours == theirs
 
 
 @pytest.mark.parametrize("name", PARTITIONS)
@@ -55,11 +92,10 @@ def test_round_trip(name, tmp_path):
         assert (saved.shape, saved.tobytes()) == (loaded.shape, loaded.tobytes())
     assert q.slice.input_shape == p.slice.input_shape
     assert q.slice.area == p.slice.area
-    for ours, theirs in zip(p.network.layers, q.network.layers, strict=True):
-        for field in fields(Layer):
-            np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name))
+    assert_same(p.network, q.network)
     np.testing.assert_array_equal(q.patterns(), p.patterns())
-    for ours, theirs in zip(p.affine_maps(), q.affine_maps(), strict=True):
+    regions = np.arange(p.n_regions)
+    for ours, theirs in zip(p.affine_maps(regions), q.affine_maps(regions), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(q.network(p.centroids), p.network(p.centroids))
 
@@ -94,7 +130,7 @@ def test_arrays_can_be_read_by_numpy_alone(tmp_path):
     with np.load(tmp_path / "partition.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["vertices"], p.vertices)
         header = json.loads(str(arrays["header"]))
-    assert (header["format"], header["version"]) == ("splinecam partition", 1)
+    assert (header["format"], header["version"]) == ("splinecam partition", 2)
 
 
 # --- refusals -------------------------------------------------------------------------------
@@ -104,6 +140,13 @@ def test_arrays_can_be_read_by_numpy_alone(tmp_path):
 def saved(tmp_path):
     path = tmp_path / "partition.npz"
     PARTITIONS["relu"]().save(path)
+    return path
+
+
+@pytest.fixture
+def saved_dag(tmp_path):
+    path = tmp_path / "partition.npz"
+    PARTITIONS["convolutions"]().save(path)
     return path
 
 
@@ -180,11 +223,11 @@ def test_unpickles_nothing(saved, name):
     refused(saved, "allow_pickle=False")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_refuses_other_versions(saved, version):
     header = json.loads(str(arrays(saved)["header"]))
     edit(saved, header=np.array(json.dumps(header | {"version": version})))
-    refused(saved, f"it is of version {version!r}; this release reads 1")
+    refused(saved, f"it is of version {version!r}; this release reads 1 and 2")
 
 
 def test_refuses_files_from_which_anything_is_missing(saved):
@@ -267,6 +310,66 @@ def test_refuses_the_file_of_another_partition(saved, tmp_path):
     other = arrays(tmp_path / "other")
     edit(saved, slice__polygon=other["slice.polygon"])
     refused(saved, "is damaged: the areas sum to")
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value", "message"),
+    [
+        ("layer0.units", 0, 10**6, "1: units do not fit the step"),
+        ("layer1.units", 0, -1, "units do not fit the step"),
+        ("max1.children", (0, 0), 10**6, "the tournament does not fit"),
+        ("max1.roots", 0, 10**6, "the tournament does not fit"),
+        ("max1.members", slice(None), -1, "is damaged: "),
+        ("rest", 0, 200, "rest does not have a piece of each unit"),
+        ("root_pattern", 0, 1, "is damaged: "),
+        ("layer0.bias", 0, 9.0, "is damaged: "),
+        ("layer0.weight", (0, 0), 1e300, "is damaged: "),
+        ("output.weight", (0, 0), np.nan, "output weight"),
+    ],
+)
+def test_refuses_reduced_networks_that_cannot_be(saved_dag, name, index, value, message):
+    array = arrays(saved_dag)[name].copy()
+    before = array[index].copy()
+    array[index] = value
+    assert (before != array[index]).any()
+    edit(saved_dag, **{name: array})
+    refused(saved_dag, message)
+
+
+def test_refuses_reduced_networks_from_which_anything_is_missing(saved_dag):
+    for name in arrays(saved_dag):
+        whole = saved_dag.read_bytes()
+        edit(saved_dag, **{name: None})
+        refused(saved_dag, f"is not a sound file of splinecam: '{name}'")
+        saved_dag.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"units": {}},
+        {"steps": [0, 9]},
+        {"steps": [1, 0]},
+        {"steps": "ab"},
+        *({field: value} for field in ("sizes", "highest") for value in ([1], [0, 1, 1], [True])),
+        {"sizes": [10**30] * 3},
+        {"names": [1, 2, 3]},
+        {"are_groups": [0, 1, 0]},
+        {"are_groups": [False] * 3},
+    ],
+)
+def test_refuses_headers_that_cannot_be(saved_dag, change):
+    header = json.loads(str(arrays(saved_dag)["header"]))
+    target = header if set(change) <= set(header) else header["units"]
+    target |= change
+    edit(saved_dag, header=np.array(json.dumps(header)))
+    refused(saved_dag, "is not a sound file of splinecam")
+
+
+def test_reads_chains_of_version_1(saved):
+    header = json.loads(str(arrays(saved)["header"]))
+    edit(saved, header=np.array(json.dumps(header | {"version": 1})))
+    assert_identical(Partition.load(saved), PARTITIONS["relu"]())
 
 
 def test_refuses_truncated_files(saved):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+import families_dag
 import splinecam.consistency
 from comparison import default_mlp, on
 from families import FAMILIES, HEXAGON, SQUARE, example, mixture
@@ -40,6 +41,33 @@ def is_consistent(p: Partition) -> bool:
 def test_partitions_are_consistent(name):
     for seed in range(3):
         check_consistency(on(*example(name, seed)))
+
+
+REDUCED = [name for name in families_dag.FAMILIES if name != "twins"]
+
+
+def reduced(name: str, seed: int) -> Partition:
+    model, _, polygon = families_dag.example(name, "generic", seed)
+    return on(model, polygon)
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_partitions_by_reduced_networks_are_consistent(name):
+    for seed in range(3):
+        check_consistency(reduced(name, seed))
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_other_labels_and_root_patterns_of_reduced_networks_are_noticed(name):
+    p = reduced(name, 1)
+    for edge in np.flatnonzero(p.edge_hinges >= 0)[::3]:
+        for hinge in set(range(p.network.units.n_hinges)) - {int(p.edge_hinges[edge])}:
+            wrong = replace(p, edge_hinges=changed(p.edge_hinges, edge, hinge))
+            assert not is_consistent(wrong), (edge, hinge)
+    for unit in range(p.n_units):
+        for piece in set(range(4)) - {int(p.root_pattern[unit])}:
+            wrong = replace(p, root_pattern=changed(p.root_pattern, unit, piece))
+            assert not is_consistent(wrong), (unit, piece)
 
 
 def test_mixtures_are_consistent():

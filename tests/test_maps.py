@@ -65,7 +65,7 @@ def test_blocks_have_the_preactivations_of_each_level():
     layers = [k for k, module in enumerate(model) if not isinstance(module, nn.Linear)]
     seen = [[] for _ in range(len(layers) + 1)]
     with Workers() as workers:
-        for level, regions, columns in partition.map_walk().blocks(workers, len(layers)):
+        for level, regions, columns in partition.map_walk().levels(workers, len(layers)):
             seen[level] += regions.tolist()
             stop = layers[level] if level < len(layers) else len(model)
             members = partition.nesting.members[level][regions]

@@ -111,35 +111,59 @@ def spread_pieces(root, pattern, offsets, halfedges, edge_regions, edges, flips,
 
 
 @njit(**JIT)
-def find_misfit(root, pattern, offsets, halfedges, edge_regions, flips, ranks, shared_ranks):
-    """Find an edge of a breakpoint that does not lie between the pieces of its unit beside it.
+def collect_boxes(root, pattern, offsets, halfedges, edge_regions, flips, wanted, patterns):
+    """Write the patterns of those units that are wanted in each region, as for `collect_patterns`.
 
-    Where breakpoint number r of a unit makes an edge, the unit exceeds r of its breakpoints on one
-    side and r + 1 on the other. `ranks` has the r of each edge, `shared_ranks` those of the shared
-    units; `pattern` is that of region `root`, and is changed. Returns the edge, or -1.
+    `wanted` are the boxes of regions (-1: not wanted), where in `patterns` the units of each region
+    begin, where the units of each box begin, and the units.
+    """
+    boxes, places, firsts, units = wanted
+    walk = _start_walk(root, offsets)
+    region = np.int64(root)
+    while region >= 0:
+        box = boxes[region]
+        if box >= 0:
+            place = places[region]
+            for i in range(firsts[box], firsts[box + 1]):
+                patterns[place] = pattern[units[i]]
+                place += 1
+        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
+
+
+@njit(**JIT)
+def find_misfit(root, pattern, offsets, halfedges, edge_regions, flips, below, shared_below):
+    """Find an edge of a hinge that does not lie between the patterns of its unit beside it.
+
+    `below` (E, 2) has the least and the greatest pattern that the unit of each edge can have on
+    the side where it is less, `shared_below` those of the shared units; `pattern` is that of region
+    `root`, and is changed. Returns the edge, or -1.
     """
     walk = start_walk(root, offsets)
     region = np.int64(root)
     while region >= 0:
         for h in halfedges[offsets[region] : offsets[region + 1]]:
-            if _is_misfit(h, pattern, flips, ranks, shared_ranks):
+            if _is_misfit(h, pattern, flips, below, shared_below):
                 return h >> 1
         region = next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
     return -1
 
 
 @njit(**JIT)
-def _is_misfit(halfedge, pattern, flips, ranks, shared_ranks):
+def _is_misfit(halfedge, pattern, flips, below, shared_below):
     edge, is_right = halfedge >> 1, halfedge & 1
     unit = flips.units[edge]
     if unit < 0:
         return False
-    if pattern[unit] != ranks[edge] + 1 - is_right:
+    step = np.int64(flips.steps[edge]) if flips.steps.shape[0] > 0 else 1
+    lower = np.int64(pattern[unit]) - (1 - is_right) * step
+    if lower < below[edge, 0] or lower > below[edge, 1]:
         return True
     if flips.shared_offsets.shape[0] > 0:
         for i in range(flips.shared_offsets[edge], flips.shared_offsets[edge + 1]):
-            is_below = is_right == (flips.shared_steps[i] > 0)
-            if pattern[flips.shared_units[i]] != shared_ranks[i] + 1 - is_below:
+            step = np.int64(flips.shared_steps[i])
+            is_above = is_right == (step < 0)
+            lower = np.int64(pattern[flips.shared_units[i]]) - is_above * abs(step)
+            if lower < shared_below[i, 0] or lower > shared_below[i, 1]:
                 return True
     return False
 
