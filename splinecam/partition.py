@@ -294,7 +294,7 @@ class Partition:
 
         That is A = W_L D_L … W_1 D_1 W_0, with D_l the slopes of layer l's units where they have
         the region's activation pattern (Balestriero & Baraniuk, ICML 2018, §3). Maps of chosen
-        regions are composed so, those of all regions as `splinecam.maps` explains.
+        regions are composed so, those of all regions of plain chains as `splinecam.maps` explains.
 
         Parameters
         ----------
@@ -308,7 +308,7 @@ class Partition:
         b : ndarray
             (k, out) float64.
         """
-        if regions is None:
+        if regions is None and isinstance(self.network, PlanarNetwork):
             return self.map_walk().outputs()
         chosen = self._region_numbers(regions)
         slopes = np.empty((len(chosen), self.network.n_outputs, 2))
