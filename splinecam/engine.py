@@ -238,7 +238,7 @@ class _Tiles:
                 n_regions += tile.n_regions
                 if n_regions > self._max_regions:
                     raise self._too_many(root, n_regions)
-                if tile.cell.points[0] == first:
+                if tile.cell.points[0] == first and tile.cell.sides[0] == 0:
                     root_pattern = tile.finished.root_pattern
                 self._check_memory(n_regions, tile.n_regions)
                 report(n_regions)

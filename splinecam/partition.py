@@ -307,7 +307,7 @@ class Partition:
         b : ndarray
             (k, out) float64.
         """
-        if regions is None:
+        if regions is None and isinstance(self.network, PlanarNetwork):
             return self.map_walk().outputs()
         chosen = self._region_numbers(regions)
         if isinstance(self.network, ReducedNetwork):

@@ -117,7 +117,7 @@ def _changes(
     """Across which of the edges (n,), ascending, which of the open groups change their winners."""
     offsets = np.zeros(len(edges) + 1, np.int64)
     compared = (edges, mesh.edge_faces, places)
-    grain = VALUE_GRAIN // places.shape[1] + 1
+    grain = VALUE_GRAIN // max(1, places.shape[1]) + 1
     workers.run(count_changes, len(edges), *compared, offsets, grain=grain)
     counts = offsets[1:].copy()
     np.cumsum(offsets, out=offsets)

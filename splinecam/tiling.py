@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +33,13 @@ LEAST_LAYERS = 3
 
 SMALLEST = 2.0**-20
 """Share of the slice's width below which a cell is not split, whatever is unsteady on it."""
+
+PATIENCE = 4
+"""Splits after which a cell is left as it is, if as many as these have not helped."""
+
+HELPS = 0.8
+"""Share of its unsteady units that a cell has to fall below by so many splits. Lines that coincide
+and values that tie on an area are not told apart however small the cells get."""
 
 AHEAD = 64
 """Pieces of work that are handed out before the first of them is waited for."""
@@ -113,13 +120,19 @@ def find_leaves(job: Job, root: Leaf, executor: Executor) -> list[Leaf]:
     """Split the whole slice until few units are unsteady on each part."""
     smallest = _width(root) * SMALLEST
     leaves: list[Leaf] = []
-    waiting = [root]
+    waiting: list[tuple[Leaf, tuple[int, ...]]] = [(root, ())]
     while waiting:
-        coarse = []
-        for leaf in waiting:
-            is_fine = _is_fine(leaf.network) or _width(leaf) <= smallest
-            (leaves if is_fine else coarse).append(leaf)
-        waiting = [child for part in run_ahead(executor, job.split, coarse) for child in part]
+        coarse, histories = [], []
+        for leaf, before in waiting:
+            counts = (*before, leaf.network.n_activations)
+            if _is_fine(leaf.network) or _is_stuck(counts) or _width(leaf) <= smallest:
+                leaves.append(leaf)
+            else:
+                coarse.append(leaf)
+                histories.append(counts[-PATIENCE:])
+        parts = run_ahead(executor, job.split, coarse)
+        families = zip(histories, parts, strict=True)
+        waiting = [(child, before) for before, children in families for child in children]
     cells = with_all_corners(leaf.cell for leaf in leaves)
     return [leaf._replace(cell=cell) for leaf, cell in zip(leaves, cells, strict=True)]
 
@@ -139,6 +152,11 @@ def walk_leaves(job: Job, root: Leaf) -> Iterator[Leaf]:
 def _is_fine(network: ReducedNetwork) -> bool:
     """Whether a network is small enough to cut with."""
     return network.n_activations * max(LEAST_LAYERS, len(network.layers)) <= FEW_UNITS
+
+
+def _is_stuck(counts: Sequence[int]) -> bool:
+    """Whether splits do not help, given the unsteady units of cells that hold each other."""
+    return len(counts) > PATIENCE and counts[-1] > HELPS * counts[-1 - PATIENCE]
 
 
 def _width(leaf: Leaf) -> float:
