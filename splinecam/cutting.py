@@ -9,11 +9,19 @@ cuts through a corner, where hinges share a cut, or crossings are too close are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
-from splinecam._kernels.arrays import Bounds, Chords, Cuts, FaceOffsets, Mesh, Zeros
+from splinecam._kernels.arrays import (
+    Bounds,
+    Chords,
+    Cuts,
+    FaceOffsets,
+    FaceSigns,
+    Mesh,
+    Zeros,
+)
 from splinecam._kernels.edges import count_cuts, find_cuts, split_edges
 from splinecam._kernels.faces import build_faces, count_faces
 from splinecam._kernels.room import (
@@ -23,8 +31,8 @@ from splinecam._kernels.room import (
     to_offsets,
     zero_counts,
 )
-from splinecam._kernels.special import mark_special
-from splinecam._kernels.traversal import vanishing_edges
+from splinecam._kernels.special import mark_cut_corners, mark_merged
+from splinecam._kernels.vanishing import collect_signs, vanishing_edges
 from splinecam._kernels.words import mark_unsure, pack_signs, sign_limits, unpack_set
 from splinecam._workers import Workers
 from splinecam.errors import InvariantError
@@ -221,19 +229,27 @@ class Cutter:
                 start, stop = raw.offsets[edge], raw.offsets[edge + 1]
                 joined[start:stop] = resolver.order_cuts(edge, raw, self._rounding)
         special = np.zeros(len(mesh.face_offsets) - 1, bool)
-        merged = np.zeros(0, bool)
         cuts, targets = raw, np.empty(0, np.int64)
         if joined.any():
             merged = np.zeros(len(mesh.edges), bool)
             merged[raw.edges[joined]] = True
+            mark_merged(0, len(special), mesh, merged, special)
             kept = ~joined
             targets = np.cumsum(kept) - 1
             offsets = np.concatenate([[0], np.cumsum(kept)])[raw.offsets]
             cuts = Cuts(offsets, *(array[kept] for array in raw[1:]))
-        if len(self._zeros.rows) or len(merged):
-            marked = (mesh, self._signs, self._zeros, merged, special)
-            self._workers.run(mark_special, len(special), *marked, grain=FACE_GRAIN)
+        if len(self._zeros.rows):
+            marked = (mesh, self._face_signs, self._zeros, special)
+            self._workers.run(mark_cut_corners, len(special), *marked, grain=FACE_GRAIN)
         return cuts, targets, special
+
+    @cached_property
+    def _face_signs(self) -> FaceSigns:
+        n_faces = len(self._mesh.face_offsets) - 1
+        faces = FaceSigns(*np.empty((2, n_faces, len(self._chosen)), np.uint64))
+        collected = (self._mesh, self._signs, self._zeros, faces)
+        self._workers.run(collect_signs, n_faces, *collected, grain=FACE_GRAIN)
+        return faces
 
     # -- faces --------------------------------------------------------------------------------
 
@@ -304,12 +320,13 @@ class Cutter:
         while True:
             edges, hinges = np.empty(room, np.int64), np.empty(room, np.int64)
             sides = np.empty((room, 2), np.int8)
-            found = vanishing_edges(self._mesh, self._signs, self._zeros, edges, hinges, sides)
+            found = vanishing_edges(
+                *(self._mesh, self._face_signs, self._zeros, self._chosen, edges, hinges, sides)
+            )
             if found <= room:
                 break
             room = found
-        allowed = unpack_set(self._chosen, 64 * len(self._chosen))[hinges[:found]]
-        edges, hinges, sides = (array[:found][allowed] for array in (edges, hinges, sides))
+        edges, hinges, sides = edges[:found], hinges[:found], sides[:found]
         which, followers, turned = twins.follow(hinges)
         edges = np.concatenate([edges, edges[which]])
         hinges = np.concatenate([hinges, followers])

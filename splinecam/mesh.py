@@ -39,6 +39,15 @@ def places_within(counts: np.ndarray) -> np.ndarray:
 NOTHING_SHARED = Shared(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
+class PatternedMesh(NamedTuple):
+    """A mesh, and what is needed to tell the pattern of each face."""
+
+    mesh: Mesh
+    shared: Shared
+    root: np.ndarray
+    """Pattern of the face left of edge 0: of all units, then of the nodes of tournaments."""
+
+
 class Refinement(NamedTuple):
     """A refined mesh and how its new vertices lie on the old one."""
 

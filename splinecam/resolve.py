@@ -6,27 +6,31 @@ edge that several faces share, so that neighbouring faces cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 
-from splinecam._kernels.arrays import Cuts, Mesh, Zeros
+from splinecam._kernels.arrays import Cuts, Zeros
 from splinecam._kernels.edges import BAD, UNBOUNDED
 from splinecam._kernels.special import SpecialFace
 from splinecam._kernels.traversal import Flips, collect_patterns, incident_edges
+from splinecam._kernels.vanishing import clear_hinges
 from splinecam._kernels.words import BITS, unpack_set
 from splinecam.errors import InvariantError
 from splinecam.exact import Point, Row, intersection, line_through, sign
 from splinecam.flips import find_flips
 from splinecam.hinge_lines import HingeLines
 from splinecam.labels import Labels
-from splinecam.mesh import Shared
-from splinecam.vanishing import Supports
+from splinecam.mesh import PatternedMesh
 
 INCIDENT = 4
 """Edges at a vertex that are looked at; two of any three have different lines."""
+
+
+Shortcut = Callable[[PatternedMesh, np.ndarray, np.ndarray], np.ndarray]
+"""Takes vertices (n,) and words (n, W) of unsure hinges; returns words of some that vanish."""
 
 
 class Resolver:
@@ -36,13 +40,9 @@ class Resolver:
     ----------
     lines : HingeLines
     labels : Labels
-    mesh : Mesh
-    shared : Shared
-        Of its edges.
-    supports : Supports or None
-        Of the layer's hinges.
-    root_pattern : ndarray
-        Pattern, of the layers before, of the face left of edge 0; see `HingeLines`.
+    patterned : PatternedMesh
+    shortcuts : sequence of Shortcut
+        What may show that hinges vanish without arithmetic, in the order of their cost.
     layer : int
         The layer whose hinges cut.
     points : dict
@@ -53,19 +53,16 @@ class Resolver:
         self,
         lines: HingeLines,
         labels: Labels,
-        mesh: Mesh,
-        shared: Shared,
-        supports: Supports | None,
-        root_pattern: np.ndarray,
+        patterned: PatternedMesh,
+        shortcuts: Sequence[Shortcut],
         layer: int,
         points: dict[int, Point],
     ):
         self._lines = lines
         self._labels = labels
-        self._mesh = mesh
-        self._shared = shared
-        self._supports = supports
-        self._root_pattern = root_pattern
+        self._patterned = patterned
+        self._mesh = patterned.mesh
+        self._shortcuts = shortcuts
         self._layer = layer
         self._points = points
         self._prefixes: dict[int, bytes] = {}
@@ -73,7 +70,9 @@ class Resolver:
     @cached_property
     def _flips(self) -> Flips:
         labels = self._labels
-        return find_flips(labels.units, labels.n_nodes, self._mesh.edge_labels, self._shared)
+        return find_flips(
+            labels.units, labels.n_nodes, self._mesh.edge_labels, self._patterned.shared
+        )
 
     # -- signs --------------------------------------------------------------------------------
 
@@ -96,12 +95,18 @@ class Resolver:
         unsure : ndarray
             (n, W) uint64: the hinges in question; those that are decided are taken out.
         """
-        words = self._vanish(vertices, values, signs, unsure)
+        words = np.zeros_like(unsure)
+        for shortcut in self._shortcuts:
+            left = np.flatnonzero(unsure.any(axis=1))
+            if not len(left):
+                break
+            found = np.zeros_like(unsure)
+            found[left] = shortcut(self._patterned, vertices[left], unsure[left])
+            clear_hinges(vertices, found, values, signs, unsure)
+            words |= found
         left = np.flatnonzero(unsure.any(axis=1))
         if len(left):
-            computed = np.zeros((len(left), words.shape[1]), np.uint64)
-            self._compute_signs(vertices[left], values, signs, unsure[left], computed)
-            words[left] |= computed
+            words[left] |= self._compute_signs(vertices[left], values, signs, unsure[left])
         vanishing = np.flatnonzero(words.any(axis=1))
         if not len(vanishing):
             return Zeros(np.empty(0, np.int32), words[:0])
@@ -109,26 +114,11 @@ class Resolver:
         rows[vertices[vanishing]] = np.arange(len(vanishing))
         return Zeros(rows, words[vanishing])
 
-    def _vanish(
+    def _compute_signs(
         self, vertices: np.ndarray, values: np.ndarray, signs: np.ndarray, unsure: np.ndarray
     ) -> np.ndarray:
-        """Decide what needs no arithmetic; return words (n, W) of hinges that vanish."""
-        supports = self._supports
-        if supports is None:
-            return np.zeros_like(unsure)
-        n_labels = self._labels.n_labels
-        zero_units = supports.zero_units(self._mesh, self._shared, self._root_pattern, n_labels)
-        return supports.settle(vertices, zero_units, values, signs, unsure)
-
-    def _compute_signs(
-        self,
-        vertices: np.ndarray,
-        values: np.ndarray,
-        signs: np.ndarray,
-        unsure: np.ndarray,
-        words: np.ndarray,
-    ) -> None:
-        """Decide exactly; add the hinges that vanish to `words` (n, W)."""
+        """Decide by exact arithmetic; return words (n, W) of the hinges that vanish."""
+        words = np.zeros_like(unsure)
         edges = self._edges_at(vertices)
         self._gather(self._mesh.edge_faces[edges[edges >= 0], 0])
         for row, v in enumerate(vertices.tolist()):
@@ -142,6 +132,7 @@ class Resolver:
                 signs[v, word] = signs[v, word] | bit if value > 0 else signs[v, word] & ~bit
                 if value == 0:
                     words[row, word] |= bit
+        return words
 
     def _edges_at(self, vertices: np.ndarray) -> np.ndarray:
         wanted = np.full(len(self._mesh.vertices), -1, np.int32)
@@ -255,10 +246,10 @@ class Resolver:
             return
         rows = np.full(len(self._mesh.face_offsets) - 1, -1, np.int32)
         rows[missing] = np.arange(len(missing))
-        patterns = np.empty((len(missing), len(self._root_pattern)), np.uint8)
+        patterns = np.empty((len(missing), len(self._patterned.root)), np.uint8)
         collect_patterns(
             int(self._mesh.edge_faces[0, 0]),
-            self._root_pattern.copy(),
+            self._patterned.root.copy(),
             *(self._mesh.face_offsets, self._mesh.face_halfedges, self._mesh.edge_faces),
             *(self._flips, rows, patterns, 0),
         )

@@ -16,13 +16,14 @@ from splinecam.cutting import USUAL, Cutter
 from splinecam.exact import ExactNetwork, Point
 from splinecam.hinge_lines import HingeLines
 from splinecam.labels import Labels
-from splinecam.mesh import NOTHING_SHARED, Shared, carry
+from splinecam.mesh import NOTHING_SHARED, PatternedMesh, Shared, carry
 from splinecam.patches import Patch
 from splinecam.planar import PlanarNetwork
 from splinecam.propagate import propagate
 from splinecam.reduced import ReducedLayer, ReducedNetwork
 from splinecam.resolve import Resolver
 from splinecam.settle import settle
+from splinecam.ties import find_ties
 from splinecam.twins import NO_TWINS, Twins
 from splinecam.vanishing import find_supports
 
@@ -242,10 +243,10 @@ class Subdivision:
     def _resolver(self, number: int) -> Resolver:
         """Exact decisions in one layer, on the mesh as it is."""
         lines = HingeLines(self._context.exact(), self._patch.sides, self._network, self._labels)
-        supports = find_supports(self._network, self._labels, number)
+        found = (find(self._network, self._labels, number) for find in (find_supports, find_ties))
         return Resolver(
-            *(lines, self._labels, self._mesh, self._shared, supports),
-            *(self._root.copy(), number, self._points),
+            *(lines, self._labels, PatternedMesh(self._mesh, self._shared, self._root.copy())),
+            *(tuple(filter(None, found)), number, self._points),
         )
 
     # -- max groups ---------------------------------------------------------------------------
@@ -272,12 +273,9 @@ class Subdivision:
             self._context.workers,
         )
         self._mesh, self._shared = settled.mesh, settled.shared
-        kept = np.flatnonzero(settled.vertices >= 0)
-        moved = np.empty((len(self._mesh.vertices), carried.shape[1]))
-        moved[settled.vertices[kept]] = carried[kept]
         self._points = {
             int(settled.vertices[v]): point
             for v, point in self._points.items()
             if settled.vertices[v] >= 0
         }
-        return moved
+        return carried[settled.vertices >= 0]

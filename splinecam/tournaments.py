@@ -88,6 +88,14 @@ class Tournament:
             code = int(self.children[code, won[code]])
         return -1 - code
 
+    def winners(self, codes: Ints, won: NDArray[np.integer]) -> Ints:
+        """The entries that candidates (n, k) stand for, each row where nodes (n, nodes) are won."""
+        rows = np.arange(len(codes))[:, None]
+        while (codes >= 0).any():
+            nodes = np.maximum(codes, 0)
+            codes = np.where(codes < 0, codes, self.children[nodes, won[rows, nodes]])
+        return -1 - codes
+
     def place(self, group: int, won: NDArray[np.integer]) -> int:
         """The place in its window of a group's winner."""
         return self.place_of(group, self.winner(int(self.roots[group]), won))

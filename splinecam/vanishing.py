@@ -16,14 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinecam._kernels.arrays import Mesh
 from splinecam._kernels.traversal import spread_pieces
-from splinecam._kernels.vanishing import settle_vanishing
+from splinecam._kernels.vanishing import find_supported
 from splinecam._kernels.words import pack_set
 from splinecam.flips import choose_flips
 from splinecam.labels import Labels
-from splinecam.mesh import Shared
-from splinecam.planar import PlanarNetwork
+from splinecam.mesh import PatternedMesh
+from splinecam.planar import Layer, PlanarNetwork
 from splinecam.reduced import ReducedLayer, ReducedNetwork
 
 
@@ -34,48 +33,36 @@ class Supports(NamedTuple):
     their breakpoints have any.
     """
 
-    are_decided: np.ndarray  # (H,) bool: hinges that vanish where their units are zero
+    are_pure: np.ndarray  # (H,) bool: hinges that consist of activations
     offsets: np.ndarray  # (H + 1,) int64: into units
     units: np.ndarray  # int32: which of the labels
     labels: np.ndarray  # (k,) int64: the label that each unit's hinge has on edges
     entries: np.ndarray  # (k,) int64: where the unit is in a pattern that nodes follow
-    is_flat: np.ndarray  # (2, W) uint64: words of the units that are flat below, and above
+    is_flat: np.ndarray  # (2, W') uint64: words of the units that are flat below, and above
+    n_labels: int
 
-    def zero_units(self, mesh: Mesh, shared: Shared, root: np.ndarray, n_labels: int) -> np.ndarray:
-        """Words (V, W) of the units that are zero at each vertex.
+    def __call__(
+        self, patterned: PatternedMesh, vertices: np.ndarray, unsure: np.ndarray
+    ) -> np.ndarray:
+        """Words (n, W) of those unsure hinges that vanish for this reason; a `Shortcut`."""
+        words = np.zeros_like(unsure)
+        found = (self.are_pure, self.offsets, self.units, unsure, words)
+        find_supported(0, len(vertices), vertices, self._zero_units(patterned), *found)
+        return words
 
-        `root` is the pattern, followed by the nodes, of the face left of edge 0.
-        """
+    def _zero_units(self, patterned: PatternedMesh) -> np.ndarray:
+        """Words (V, W') of the units that are zero at each vertex."""
+        mesh, shared, root = patterned
         pieces = np.zeros((2, len(mesh.vertices), self.is_flat.shape[1]), np.uint64)
         spread_pieces(
             int(mesh.edge_faces[0, 0]),
-            np.append(root[self.entries], 0).astype(root.dtype),
+            np.append(root[self.entries], root.dtype.type(0)),
             *(mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces, mesh.edges),
-            choose_flips(self.labels, n_labels, mesh.edge_labels, shared),
+            choose_flips(self.labels, self.n_labels, mesh.edge_labels, shared),
             *pieces,
         )
         low, high = pieces
         return (low & self.is_flat[0]) | (high & self.is_flat[1]) | (low & high)
-
-    def settle(
-        self,
-        vertices: np.ndarray,
-        zero_units: np.ndarray,
-        values: np.ndarray,
-        signs: np.ndarray,
-        unsure: np.ndarray,
-    ) -> np.ndarray:
-        """Decide what vanishes for this reason; see `Resolver.decide_signs`.
-
-        Returns words (n, W) of the hinges that do; these are taken out of `unsure`.
-        """
-        words = np.zeros_like(unsure)
-        settle_vanishing(
-            *(0, len(vertices), vertices, zero_units),
-            *(self.are_decided, self.offsets, self.units),
-            *(values, signs, unsure, words),
-        )
-        return words
 
 
 def find_supports(
@@ -88,9 +75,9 @@ def find_supports(
     weight, bias = layer.hinge_map
     errors = np.broadcast_to(layer.bias_errors, layer.n_units)[layer.hinge_units]
     old = weight[:, 2:]
-    before = list(enumerate(network.layers[:number]))
+    before = network.layers[:number]
     vanish = np.concatenate(
-        [np.zeros(0, bool), *(_vanish_at_breakpoints(earlier) for _, earlier in before)]
+        [np.zeros(0, bool), *(_vanish_at_breakpoints(earlier) for earlier in before)]
     )
     is_pure = (
         (errors == 0) & (bias == 0) & ~weight[:, :2].any(axis=1) & ~old[:, ~vanish].any(axis=1)
@@ -100,22 +87,21 @@ def find_supports(
     hinges, columns = np.nonzero(old * is_pure[:, None])
     used, units = np.unique(columns, return_inverse=True)
     offsets = np.searchsorted(hinges, np.arange(layer.n_hinges + 1))
-    slopes = np.concatenate(
-        [np.broadcast_to(x.slopes[:, [0, -1]], (x.n_units, 2)) for _, x in before]
-    )
+    slopes = np.concatenate([np.broadcast_to(x.slopes[:, [0, -1]], (x.n_units, 2)) for x in before])
     # Where units have several breakpoints, none of their columns is used.
-    own = [labels.of_units(i) for i, _ in before]
+    own = [labels.of_units(i) for i in range(number)]
     return Supports(
         is_pure,
         offsets,
         units.reshape(-1).astype(np.int32),
         np.concatenate(own)[used],
-        np.concatenate([labels.entries(i) for i, _ in before])[used],
+        np.concatenate([labels.entries(i) for i in range(number)])[used],
         np.stack([pack_set(slopes[used, side] == 0) for side in (0, 1)]),
+        labels.n_labels,
     )
 
 
-def _vanish_at_breakpoints(layer: ReducedLayer) -> np.ndarray:
+def _vanish_at_breakpoints(layer: Layer) -> np.ndarray:
     """Which units (D,) have 0 as their one breakpoint, and are zero there."""
     if layer.n_breakpoints > 1:
         return np.zeros(layer.n_units, bool)

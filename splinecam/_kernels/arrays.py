@@ -74,6 +74,13 @@ class Zeros(NamedTuple):
     words: np.ndarray  # (n, W) uint64
 
 
+class FaceSigns(NamedTuple):
+    """Which hinges are positive, and which negative, at some corner of each face."""
+
+    positive: np.ndarray  # (F, W) uint64
+    negative: np.ndarray  # (F, W) uint64
+
+
 class FaceOffsets(NamedTuple):
     """Where each old face's share of the refinement begins, each (F + 1,) int64."""
 

@@ -105,31 +105,32 @@ def special_face(outlines: Outlines, crossings: Crossings, i: int) -> SpecialFac
 
 
 @njit(**BORROWING)
-def mark_special(start, stop, mesh, signs, zeros, merged, special):
-    """Mark faces that a hinge cuts through a corner, or with a side where cuts were merged.
+def mark_merged(start, stop, mesh, merged, special):
+    """Mark faces with a side where cuts were merged."""
+    for f in range(start, stop):
+        for i in range(mesh.face_offsets[f], mesh.face_offsets[f + 1]):
+            if merged[mesh.face_halfedges[i] >> 1]:
+                special[f] = True
+
+
+@njit(**BORROWING)
+def mark_cut_corners(start, stop, mesh, faces, zeros, special):
+    """Mark faces that a hinge cuts through a corner.
 
     A hinge that vanishes at corners of a face but has, elsewhere on it, one sign only, is affine
     on the face and so has that sign or vanishes everywhere in it. It neither cuts the face nor,
     since no side has ends of opposite signs, any of its sides: the face is cut as if it were not.
     """
-    n_words = signs.shape[1]
     for f in range(start, stop):
-        for i in range(mesh.face_offsets[f], mesh.face_offsets[f + 1]):
-            if merged.shape[0] > 0 and merged[mesh.face_halfedges[i] >> 1]:
-                special[f] = True
-        for w in range(n_words if zeros.rows.shape[0] > 0 else 0):
-            vanishing = uint64(0)
-            positive = uint64(0)
-            negative = uint64(0)
+        for w in range(zeros.words.shape[1]):
+            cutting = faces.positive[f, w] & faces.negative[f, w]
+            if cutting == uint64(0):
+                continue
             for i in range(mesh.face_offsets[f], mesh.face_offsets[f + 1]):
                 h = mesh.face_halfedges[i]
-                corner = mesh.edges[h >> 1, h & 1]
-                row = zeros.rows[corner]
-                zero = zeros.words[row, w] if row >= 0 else uint64(0)
-                vanishing |= zero
-                positive |= signs[corner, w] & ~zero
-                negative |= ~(signs[corner, w] | zero)
-            special[f] |= (vanishing & positive & negative) != uint64(0)
+                row = zeros.rows[mesh.edges[h >> 1, h & 1]]
+                if row >= 0 and zeros.words[row, w] & cutting:
+                    special[f] = True
 
 
 @njit(**JIT)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, uint64
 
 from splinecam._kernels.arrays import JIT
-from splinecam._kernels.words import BITS, trailing_zeros
+from splinecam._kernels.words import BITS
 
 
 class Flips(NamedTuple):
@@ -183,59 +183,3 @@ def incident_edges(wanted, edges, found):
                     if found[row, i] < 0:
                         found[row, i] = e
                         break
-
-
-@njit(**JIT)
-def vanishing_edges(mesh, signs, zeros, found, hinges, sides):
-    """List the inner edges along which a hinge vanishes while its sign differs on the two sides.
-
-    Writes edges, hinges and the signs on the left and on the right, as far as there is room, and
-    returns how many there are. A sign is 0 where the hinge vanishes on the whole face.
-    """
-    count = 0
-    for e in range(mesh.edges.shape[0]):
-        a = zeros.rows[mesh.edges[e, 0]]
-        b = zeros.rows[mesh.edges[e, 1]]
-        if a < 0 or b < 0 or mesh.edge_faces[e, 1] < 0:
-            continue
-        for w in range(zeros.words.shape[1]):
-            both = zeros.words[a, w] & zeros.words[b, w]
-            if both == uint64(0):
-                continue
-            left = _sign_words(mesh, mesh.edge_faces[e, 0], w, signs, zeros)
-            right = _sign_words(mesh, mesh.edge_faces[e, 1], w, signs, zeros)
-            both &= (left[0] ^ right[0]) | (left[1] ^ right[1])
-            while both != uint64(0):
-                bit = trailing_zeros(both)
-                both &= both - uint64(1)
-                if count < found.shape[0]:
-                    found[count] = e
-                    hinges[count] = w * BITS + bit
-                    sides[count, 0] = _sign_of_bit(left, bit)
-                    sides[count, 1] = _sign_of_bit(right, bit)
-                count += 1
-    return count
-
-
-@njit(**JIT)
-def _sign_words(mesh, face, w, signs, zeros):
-    """Words of the hinges that are positive, and of those negative, at a corner of a face."""
-    positive = uint64(0)
-    negative = uint64(0)
-    for i in range(mesh.face_offsets[face], mesh.face_offsets[face + 1]):
-        h = mesh.face_halfedges[i]
-        v = mesh.edges[h >> 1, h & 1]
-        strict = ~uint64(0)
-        if zeros.rows[v] >= 0:
-            strict &= ~zeros.words[zeros.rows[v], w]
-        positive |= signs[v, w] & strict
-        negative |= ~signs[v, w] & strict
-    return positive, negative
-
-
-@njit(**JIT)
-def _sign_of_bit(words, bit):
-    """1 where a bit is set in the first word, -1 where in the second, else 0."""
-    is_positive = (words[0] >> uint64(bit)) & uint64(1)
-    is_negative = (words[1] >> uint64(bit)) & uint64(1)
-    return np.int64(is_positive) - np.int64(is_negative)
