@@ -105,6 +105,7 @@ class Ties(NamedTuple):
             np.append(own, root.dtype.type(0)),
             *(mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces),
             *(choose_flips(labels, self.n_labels, mesh.edge_labels, shared), rows, patterns),
+            0,
         )
         return patterns[inverse.reshape(-1), :n_nodes]
 

@@ -118,7 +118,7 @@ def collect_boxes(root, pattern, offsets, halfedges, edge_regions, flips, wanted
     begin, where the units of each box begin, and the units.
     """
     boxes, places, firsts, units = wanted
-    walk = _start_walk(root, offsets)
+    walk = start_walk(root, offsets)
     region = np.int64(root)
     while region >= 0:
         box = boxes[region]
@@ -127,7 +127,7 @@ def collect_boxes(root, pattern, offsets, halfedges, edge_regions, flips, wanted
             for i in range(firsts[box], firsts[box + 1]):
                 patterns[place] = pattern[units[i]]
                 place += 1
-        region = _next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
+        region = next_region(region, pattern, walk, offsets, halfedges, edge_regions, flips)
 
 
 @njit(**JIT)
