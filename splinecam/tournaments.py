@@ -136,11 +136,11 @@ class Tournament:
         # What each node comes to: itself, or the candidate that is known to win.
         codes = np.arange(len(chosen))
         codes[~chosen] = self.children[~chosen, won[~chosen].astype(int)]
-        while len(open_ := np.flatnonzero((codes >= 0) & ~chosen[codes])):
+        while len(open_ := np.flatnonzero((codes >= 0) & ~chosen[np.maximum(codes, 0)])):
             codes[open_] = codes[codes[open_]]
-        codes = np.where(codes < 0, codes, numbers[codes])
+        codes[codes >= 0] = numbers[codes[codes >= 0]]
 
         def looked_up(candidates: Ints) -> Ints:
-            return np.where(candidates < 0, candidates, codes[candidates])
+            return np.where(candidates < 0, candidates, codes[np.maximum(candidates, 0)])
 
         return Tournament(self.members, looked_up(self.children[chosen]), looked_up(self.roots))
