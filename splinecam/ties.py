@@ -98,16 +98,20 @@ class Ties(NamedTuple):
         rows = np.full(len(mesh.face_offsets) - 1, -1, np.int32)
         rows[chosen] = np.arange(len(chosen))
         own = root[self.first_entry : self.first_entry + n_nodes]
-        patterns = np.empty((len(chosen), n_nodes + 1), root.dtype)
+        patterns = np.empty((len(chosen), n_nodes), root.dtype)
         labels = np.arange(self.first_label, self.first_label + n_nodes)
         collect_patterns(
             int(mesh.edge_faces[0, 0]),
             np.append(own, root.dtype.type(0)),
             *(mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces),
+<<<<<<< HEAD
             *(choose_flips(labels, self.n_labels, mesh.edge_labels, shared), rows, patterns),
             0,
+=======
+            *(choose_flips(labels, self.n_labels, mesh.edge_labels, shared), rows, patterns, 0),
+>>>>>>> H
         )
-        return patterns[inverse.reshape(-1), :n_nodes]
+        return patterns[inverse.reshape(-1)]
 
 
 def find_ties(network: PlanarNetwork | ReducedNetwork, labels: Labels, number: int) -> Ties | None:
