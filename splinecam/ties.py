@@ -104,12 +104,7 @@ class Ties(NamedTuple):
             int(mesh.edge_faces[0, 0]),
             np.append(own, root.dtype.type(0)),
             *(mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces),
-<<<<<<< HEAD
-            *(choose_flips(labels, self.n_labels, mesh.edge_labels, shared), rows, patterns),
-            0,
-=======
             *(choose_flips(labels, self.n_labels, mesh.edge_labels, shared), rows, patterns, 0),
->>>>>>> H
         )
         return patterns[inverse.reshape(-1)]
 
