@@ -184,7 +184,7 @@ def bend_angles(partition: Partition) -> dict[str, NDArray[Any]]:
     edges, hinges, _ = _hinges_of_edges(partition)
     own = partition.network.units.hinge_layers[hinges] == partition.edge_layers[edges]
     own &= partition.edge_layers[edges] > 0
-    own &= ~np.append(partition.network.units.are_groups, False)[partition.edge_layers[edges]]
+    own &= ~np.array([*partition.network.units.are_groups, False])[partition.edge_layers[edges]]
     edges, hinges = edges[own], hinges[own]
     layers = partition.edge_layers[edges]
     inside = np.empty(len(edges), np.int64)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from splinecam.convert import convert
 from splinecam.errors import InvalidArgumentError
-from splinecam.program import Affine, PiecewiseLinear, Program
+from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
 
 
 def program_of(
@@ -65,8 +65,13 @@ def held_values(
     return values[program.output]
 
 
-def _on_pieces(step: PiecewiseLinear, z: Tensor, pieces: Tensor) -> Tensor:
-    """Activations at pre-activations (n, *shape) with the slopes of pieces (n, units)."""
-    slopes = step.per_unit(step.slopes).to(z.device).gather(0, pieces).reshape(z.shape)
+def _on_pieces(step: PiecewiseLinear | MaxGroups, z: Tensor, pieces: Tensor) -> Tensor:
+    """Activations of a step that reads z (n, *its_shape), with derivatives of pieces (n, units)."""
     fixed = z.detach()
+    if isinstance(step, MaxGroups):
+        members = step.members.to(z.device)
+        chosen = members[torch.arange(step.n_units, device=z.device), pieces]
+        way = (z - fixed).flatten(1).gather(1, chosen)
+        return step(fixed) + way.reshape(-1, *step.shape)
+    slopes = step.per_unit(step.slopes).to(z.device).gather(0, pieces).reshape(z.shape)
     return step(fixed) + slopes * (z - fixed)

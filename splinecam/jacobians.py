@@ -8,13 +8,14 @@ from math import prod
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from splinecam._arguments import real_array
 from splinecam.convert import convert
 from splinecam.errors import InvalidArgumentError
+from splinecam.held import held_values, program_of
 from splinecam.partition import Partition
-from splinecam.program import PiecewiseLinear, Program
+from splinecam.program import Program
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +64,7 @@ def input_jacobians(
     >>> input_jacobians(p, fold).tolist()
     [[[1.0, 2.0, 3.0]]]
     """
-    program = _checked_program(partition, model)
+    program = _program(partition, model)
     chosen = np.arange(partition.n_regions) if regions is None else regions
     shape = partition.slice.input_shape
     found = [jacobians for _, jacobians in _batches(partition, program, chosen)]
@@ -105,7 +106,7 @@ def slice_agop(partition: Partition, model: nn.Module) -> Floats:
     >>> slice_agop(p, fold).round(6).tolist()
     [[4.5, 6.0], [6.0, 8.0]]
     """
-    program = _checked_program(partition, model)
+    program = _program(partition, model)
     dim = partition.slice.dim
     shares = partition.areas / partition.areas.sum()
     total = np.zeros((dim, dim))
@@ -162,26 +163,14 @@ def sample_agop(model: nn.Module, points: ArrayLike) -> Floats:
     total = np.zeros((dim, dim))
     for start in range(0, len(x), step):
         inputs = torch.from_numpy(x[start : start + step].astype(np.float64))
-        slopes = [
-            _slopes(layer, _exceeded(layer, z))
-            for layer, z in zip(
-                program.piecewise_steps, program.preactivations(inputs), strict=True
-            )
-        ]
-        rows = _differentiate(program, slopes, len(inputs)).reshape(-1, dim)
+        rows = _differentiate(program, program.patterns(inputs).numpy()).reshape(-1, dim)
         total += rows.T @ rows
     return total / len(x)
 
 
-def _checked_program(partition: Partition, model: nn.Module) -> Program:
-    program = convert(model, partition.slice.input_shape)
-    found = [(step.name, step.n_units) for step in program.piecewise_steps]
-    expected = list(zip(partition.layer_names, partition.layer_sizes, strict=True))
-    if found != expected:
-        raise InvalidArgumentError(
-            f"model has the layers (name, units) {found}, the partition {expected}"
-        )
-    return program
+def _program(partition: Partition, model: nn.Module) -> Program:
+    names, sizes = partition.layer_names, partition.layer_sizes
+    return program_of(model, partition.slice.input_shape, names, sizes)
 
 
 def _batch_size(program: Program) -> int:
@@ -197,44 +186,21 @@ def _batches(
     """Regions, some at a time, with their Jacobians."""
     chosen = np.asarray(regions)
     patterns = partition.patterns(chosen)
-    bounds = np.cumsum([0, *partition.layer_sizes])
     step = _batch_size(program)
     for start in range(0, len(chosen), step):
-        held = torch.from_numpy(patterns[start : start + step].astype(np.int64))
-        slopes = [
-            _slopes(layer, held[:, bounds[n] : bounds[n + 1]])
-            for n, layer in enumerate(program.piecewise_steps)
-        ]
-        yield chosen[start : start + step], _differentiate(program, slopes, len(held))
+        held = slice(start, start + step)
+        yield chosen[held], _differentiate(program, patterns[held])
 
 
-def _slopes(step: PiecewiseLinear, patterns: Tensor) -> Tensor:
-    """Slopes (k, *shape) of a step's units on the pieces (k, units)."""
-    return step.per_unit(step.slopes).gather(0, patterns).reshape(-1, *step.shape)
+def _differentiate(program: Program, patterns: NDArray[np.unsignedinteger]) -> Floats:
+    """Jacobians (n, out, *input_shape) where the units have given patterns (n, units).
 
-
-def _exceeded(step: PiecewiseLinear, preactivations: Tensor) -> Tensor:
-    """How many of its breakpoints each unit exceeds, (k, units)."""
-    breakpoints = step.per_unit(step.breakpoints)
-    return (preactivations[:, None] > breakpoints).sum(dim=1)
-
-
-def _differentiate(program: Program, slopes: list[Tensor], count: int) -> Floats:
-    """Jacobians (count, out, *input_shape) where the units have given slopes.
-
-    With the slopes fixed the program is affine, whatever its input.
+    On given pieces the program is affine, whatever its input.
     """
+    count = len(patterns)
     with torch.inference_mode(False), torch.enable_grad():
         x = torch.zeros(count, *program.input_shape, dtype=torch.float64, requires_grad=True)
-        values = [x]
-        remaining = iter(slopes)
-        for step in program.steps[: program.output]:
-            read = [values[i] for i in step.inputs]
-            if isinstance(step, PiecewiseLinear):
-                values.append(read[0] * next(remaining))
-            else:
-                values.append(step.linear(*read))
-        outputs = values[program.output].reshape(count, -1)
+        outputs = held_values(program, x, patterns).reshape(count, -1)
         rows = [
             torch.autograd.grad(outputs[:, c].sum(), x, retain_graph=True)[0]
             for c in range(outputs.shape[1])

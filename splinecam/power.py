@@ -22,14 +22,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import nn
 
 from splinecam._arguments import as_float64, check_integer
 from splinecam.errors import InvalidArgumentError, InvariantError, UnsupportedLayerError
 from splinecam.held import held_values, program_of
 from splinecam.partition import Partition
+from splinecam.planar import PlanarNetwork
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -197,7 +196,7 @@ def layer_power_diagram(partition: Partition, layer: int | None = None) -> Power
     """
     number = _checked_layer(partition, layer)
     cells, parents, members = _nested(partition, number)
-    own = partition.network.layers[number]
+    own = _chain(partition).layers[number]
     slopes, offsets = own.pieces(partition.patterns(members)[:, _own_units(partition, number)])
     centroids = slopes @ own.weight
     constants = slopes @ own.bias + offsets.sum(axis=1)
@@ -245,7 +244,7 @@ def check_power_cells(partition: Partition, layer: int | None = None) -> PowerCh
         sides would have the same power.
     """
     number = _checked_layer(partition, layer)
-    own = partition.network.layers[number]
+    own = _chain(partition).layers[number]
     if (np.diff(own.slopes, axis=1) == 0).any():
         raise UnsupportedLayerError(
             f"layer {number} ({own.name}) has a breakpoint at which the slope does not change: no "
@@ -287,7 +286,7 @@ def _checked_layer(partition: Partition, layer: int | None) -> int:
     if layer is None:
         layer = n_layers - 1
     check_integer("layer", layer, 0, n_layers - 1)
-    own = partition.network.layers[layer]
+    own = _chain(partition).layers[layer]
     if (np.diff(own.slopes, axis=1) < 0).any():
         raise UnsupportedLayerError(
             f"layer {layer} ({own.name}) has a function that is not convex (its slope falls at a "
@@ -296,21 +295,21 @@ def _checked_layer(partition: Partition, layer: int | None) -> int:
     return int(layer)
 
 
+def _chain(partition: Partition) -> PlanarNetwork:
+    """The partition's network, or a refusal if it does not consist of layers one after another."""
+    if isinstance(partition.network, PlanarNetwork):
+        return partition.network
+    raise UnsupportedLayerError(
+        "partition is by a network with branches, max groups or many layers, which is cut by its "
+        "unsteady units only; power diagrams are of short plain chains of layers"
+    )
+
+
 def _nested(partition: Partition, layer: int) -> tuple[Integers, Integers, Integers]:
     """The cell of each region (R,), the parent of each cell (C,), a region in each cell (C,)."""
-    cells, outer = (_labels(partition, n_layers) for n_layers in (layer + 1, layer))
+    outer, cells = (labels.astype(np.int64) for labels in partition.nesting.labels[layer:][:2])
     members = np.unique(cells, return_index=True)[1].astype(np.int64)
     return cells, outer[members], members
-
-
-def _labels(partition: Partition, n_layers: int) -> Integers:
-    """Which region of the partition by the first layers holds each region, (R,)."""
-    joined = partition.edge_regions[partition.edge_layers >= n_layers]
-    graph = coo_array(
-        (np.ones(len(joined), bool), (joined[:, 0], joined[:, 1])), shape=(partition.n_regions,) * 2
-    )
-    labels = connected_components(graph, directed=False)[1]
-    return labels.astype(np.int64)
 
 
 def _own_units(partition: Partition, layer: int) -> slice:
@@ -327,7 +326,7 @@ def _batches(count: int, entries: int, limit: int) -> Iterator[slice]:
 
 def _in_plane(partition: Partition, layer: int, members: Integers) -> tuple[Floats, Floats]:
     """Gradients (C, 2) and offsets (C,) of the sum of a layer's activations in some regions."""
-    network, units = partition.network, _own_units(partition, layer)
+    network, units = _chain(partition), _own_units(partition, layer)
     gradients, constants = np.empty((len(members), 2)), np.empty(len(members))
     for some in _batches(len(members), 3 * max(partition.layer_sizes), MAP_ENTRIES):
         patterns = partition.patterns(members[some])

@@ -154,3 +154,30 @@ def test_bends_are_those_of_the_edges(name):
         a, b = p.vertices[others] - p.vertices[vertex]
         inner = np.arctan2(abs(a[0] * b[1] - a[1] * b[0]), a @ b)
         np.testing.assert_allclose(angle, np.pi - inner, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "images"])
+def test_input_jacobians_are_the_maps(name):
+    p, model = partition(name)
+    jacobians = sc.input_jacobians(p, model).reshape(p.n_regions, -1, p.slice.dim)
+    slopes, _ = p.affine_maps()
+    np.testing.assert_allclose(jacobians @ p.slice.basis.T, slopes, rtol=0, atol=1e-9)
+
+
+def test_agop_of_samples_takes_max_groups():
+    p, model = images()
+    x = p.slice.embed(p.centroids[large_enough(p)[:20]])
+    inputs = torch.from_numpy(x).requires_grad_()
+    outputs = model(inputs)
+    expected = np.zeros((p.slice.dim,) * 2)
+    for c in range(outputs.shape[1]):
+        (rows,) = torch.autograd.grad(outputs[:, c].sum(), inputs, retain_graph=True)
+        flat = rows.flatten(1).numpy()
+        expected += flat.T @ flat / len(x)
+    np.testing.assert_allclose(sc.sample_agop(model, x), expected, atol=1e-12)
+
+
+def test_power_diagrams_are_of_chains():
+    p, _ = partition("residual")
+    with pytest.raises(sc.UnsupportedLayerError, match="power diagrams are of short plain chains"):
+        sc.power_diagram(p)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,6 @@ from splinecam.plotting._style import DIVERGING, SEQUENTIAL
 
 SLIVERS = 0.01
 """Share of the slice whose regions, the smallest ones, the scale of areas does not resolve."""
-
-ACTIVATION_ENTRIES = 2**20
-"""Activations of one layer that are held at a time."""
 
 
 class Scalar(NamedTuple):
@@ -43,9 +41,9 @@ def _slope(p: Partition) -> Scalar:
 
 
 def _output(p: Partition) -> Scalar:
-    widest = max([p.network.n_outputs, *(layer.n_hinges for layer in p.network.layers)])
-    runs = np.array_split(p.centroids, 1 + p.n_regions * widest // ACTIVATION_ENTRIES)
-    values = np.concatenate([p.network(centroids)[:, 0] for centroids in runs])
+    first = np.eye(1, p.network.n_outputs)
+    slopes, offsets = replace(p, network=p.network.with_outputs(first, np.zeros(1))).affine_maps()
+    values = (slopes[:, 0] * p.centroids).sum(axis=1) + offsets[:, 0]
     label = "output" if p.network.n_outputs == 1 else "output 0"
     if values.min() < 0 < values.max():
         return Scalar(values, label, CenteredNorm(), DIVERGING)
