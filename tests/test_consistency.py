@@ -80,7 +80,7 @@ def test_every_other_label_of_an_edge_is_noticed(name):
     p = PARTITIONS[name]()
     for edge in np.flatnonzero(p.edge_hinges >= 0):
         for hinge in set(range(len(p.network.units.hinge_layers))) - {int(p.edge_hinges[edge])}:
-            wrong = replace(p, edge_hinges=changed(p.edge_hinges, edge, hinge))
+            wrong = replace(p, edge_hinges=changed(p.edge_hinges, int(edge), hinge))
             wrong.check_invariants()
             assert not is_consistent(wrong), (edge, hinge)
 
