@@ -46,7 +46,7 @@ def network_header(network: PlanarNetwork | ReducedNetwork) -> dict[str, Any]:
 
 def network_arrays(network: PlanarNetwork | ReducedNetwork) -> Arrays:
     """The arrays of a network by their names."""
-    arrays = {"output.weight": network.weight, "output.bias": network.bias}
+    arrays: dict[str, np.ndarray] = {"output.weight": network.weight, "output.bias": network.bias}
     for number, layer in enumerate(network.layers):
         arrays |= {f"layer{number}.{field}": getattr(layer, field) for field in LAYER}
         if isinstance(layer, ReducedLayer):

@@ -352,7 +352,7 @@ class Partition:
         collect_boxes(*self._pattern_walk(), wanted, patterns)
         return patterns
 
-    def _pattern_walk(self) -> tuple[Any, ...]:
+    def _pattern_walk(self) -> tuple[Any, Any, Any, Any, Any, Any]:
         """What walks over regions that keep track of the pattern start from."""
         shared = (self.shared_edges, self.shared_hinges)
         return (

@@ -64,7 +64,7 @@ class RegionTree:
         if len(regions) > FEW and depth < DEEPEST:
             is_own = (high - low).max(axis=1) > half
         self._parts.append(regions[is_own])
-        self._count += np.count_nonzero(is_own)
+        self._count += int(np.count_nonzero(is_own))
         own_stop = self._count
         rest = regions[~is_own]
         quarters = ((low + high)[~is_own] > 2 * centre) @ [1, 2]

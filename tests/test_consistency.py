@@ -60,7 +60,7 @@ def test_partitions_by_reduced_networks_are_consistent(name):
 @pytest.mark.parametrize("name", REDUCED)
 def test_other_labels_and_root_patterns_of_reduced_networks_are_noticed(name):
     p = reduced(name, 1)
-    for edge in np.flatnonzero(p.edge_hinges >= 0)[::3]:
+    for edge in np.flatnonzero(p.edge_hinges >= 0)[::3].tolist():
         for hinge in set(range(p.network.units.n_hinges)) - {int(p.edge_hinges[edge])}:
             wrong = replace(p, edge_hinges=changed(p.edge_hinges, edge, hinge))
             assert not is_consistent(wrong), (edge, hinge)
@@ -80,7 +80,7 @@ def test_every_other_label_of_an_edge_is_noticed(name):
     p = PARTITIONS[name]()
     for edge in np.flatnonzero(p.edge_hinges >= 0):
         for hinge in set(range(len(p.network.units.hinge_layers))) - {int(p.edge_hinges[edge])}:
-            wrong = replace(p, edge_hinges=changed(p.edge_hinges, edge, hinge))
+            wrong = replace(p, edge_hinges=changed(p.edge_hinges, int(edge), hinge))
             wrong.check_invariants()
             assert not is_consistent(wrong), (edge, hinge)
 
