@@ -86,8 +86,10 @@ def find_twins(program: Program) -> list[Twins]:
     for step in program.piecewise_steps:
         source = step.inputs[0]
         before = program.steps[source - 1] if source else None
-        is_layer = isinstance(before, Affine) and isinstance(step, PiecewiseLinear)
-        found.append(_twins_of(before, step) if is_layer else NO_TWINS)
+        if isinstance(before, Affine) and isinstance(step, PiecewiseLinear):
+            found.append(_twins_of(before, step))
+        else:
+            found.append(NO_TWINS)
     return found
 
 
