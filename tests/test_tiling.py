@@ -1,0 +1,152 @@
+"""A slice cut tile by tile: the partition does not depend on the tiles nor on who cuts them."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from comparison import ARRAYS, assert_identical, assert_same_structure, on
+from families_dag import FAMILIES, STYLES, example
+from oracle_graph import partition_graph
+from splinecam import Partition, RegionLimitError, Slice, compute_partition, engine, tiling
+from splinecam.convert import convert
+from splinecam.tiling import Job
+
+INTEGERS = [name for name in ARRAYS if name != "vertices"]
+
+
+@pytest.fixture
+def tiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains are tiled too, and tiles have few units."""
+    monkeypatch.setattr(engine, "is_chain", lambda program: False)
+    monkeypatch.setattr(tiling, "FEW_UNITS", 30)
+
+
+class Digits(nn.Module):
+    """A small network of images with a branch and, if asked for, a max-pool."""
+
+    def __init__(self, *, pool: bool):
+        super().__init__()
+        torch.manual_seed(3)
+        self.stem = nn.Conv2d(1, 3, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(3)
+        self.body = nn.Conv2d(3, 3, 3, padding=1)
+        self.relus = nn.ModuleList(nn.ReLU() for _ in range(2))
+        self.pool = nn.MaxPool2d(2) if pool else nn.AvgPool2d(2)
+        self.head = nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.relus[0](self.norm(self.stem(x)))
+        second = self.relus[1](self.body(first) + first)
+        return self.head(self.pool(second).flatten(1))
+
+
+def trained(*, pool: bool) -> tuple[nn.Module, Slice]:
+    """A network trained for a few steps to tell blurred bars from others; a slice through them."""
+    model = Digits(pool=pool)
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.randint(4, (64,), generator=generator)
+    images = 0.3 * torch.rand(64, 1, 8, 8, generator=generator)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[0, 2 * label : 2 * label + 2] += 0.7
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+    return model.eval(), Slice.through(images[:3].double().numpy(), pad=0.1)
+
+
+def assert_same_integers(p: Partition, q: Partition) -> None:
+    for name in INTEGERS:
+        np.testing.assert_array_equal(getattr(p, name), getattr(q, name), err_msg=name)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_tiles_of_graphs_change_nothing(style, tiled, monkeypatch):
+    for family in FAMILIES:
+        model, graph, polygon = example(family, style, 3)
+        found = on(model, polygon)
+        found.check_invariants()
+        assert_same_structure(found, partition_graph(graph, polygon))
+        with monkeypatch.context() as patch:
+            patch.setattr(tiling, "FEW_UNITS", 10**9)
+            assert_same_integers(found, on(model, polygon))
+
+
+def test_units_that_vanish_on_areas_do_not_split_cells_without_end(tiled):
+    model, _, polygon = example("pooled image", "integer zero bias", 0)
+    job = Job(convert(model, (2,)), on(model, polygon).slice, "cpu")
+    with ThreadPoolExecutor(1) as executor:
+        n_leaves = len(tiling.find_leaves(job, job.root(), executor))
+    assert 1 < n_leaves < 2000
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_patterns_are_those_of_the_program(pool, monkeypatch):
+    monkeypatch.setattr(tiling, "FEW_UNITS", 90)
+    model, slice_ = trained(pool=pool)
+    p = compute_partition(model, slice_)
+    p.check_invariants()
+    points = slice_.embed(p.centroids)
+    program = convert(model, slice_.input_shape)
+    np.testing.assert_array_equal(p.patterns(), program.patterns(torch.from_numpy(points)))
+    slopes, offsets = p.affine_maps()
+    with torch.no_grad():
+        outputs = model.double()(torch.from_numpy(points)).numpy()
+    values = np.einsum("noi,ni->no", slopes, p.centroids) + offsets
+    np.testing.assert_allclose(values, outputs, atol=1e-9)
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_hooks_see_the_patterns(pool):
+    model, slice_ = trained(pool=pool)
+    p = compute_partition(model, slice_)
+    seen: list[Tensor] = []
+    for relu in model.relus:
+        relu.register_forward_hook(lambda module, inputs, out: seen.append((out > 0).flatten(1)))
+    with torch.no_grad():
+        model.double()(torch.from_numpy(slice_.embed(p.centroids)))
+    expected = torch.cat(seen, 1).numpy()
+    np.testing.assert_array_equal(p.patterns()[:, : expected.shape[1]], expected)
+
+
+def test_number_of_threads_changes_nothing(tiled):
+    model, slice_ = trained(pool=True)
+    expected = compute_partition(model, slice_)
+    for n in (1, 3):
+        with ThreadPoolExecutor(n) as executor:
+            assert_identical(compute_partition(model, slice_, executor=executor), expected)
+
+
+def test_work_can_be_sent_elsewhere(tiled):
+    model, slice_ = trained(pool=True)
+    job = Job(convert(model, slice_.input_shape), slice_, "cpu")
+    leaf = job.split(job.root())[0]
+    there_job, there_leaf = pickle.loads(pickle.dumps((job, leaf)))
+    here, there = job.cut(leaf), pickle.loads(pickle.dumps(there_job.cut(there_leaf)))
+    assert here.cell == there.cell
+    for found, expected in zip(there.finished.mesh, here.finished.mesh, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_too_many_regions(tiled):
+    model, slice_ = trained(pool=False)
+    n_regions = compute_partition(model, slice_).n_regions
+    with pytest.raises(RegionLimitError, match="max_regions is 5") as caught:
+        compute_partition(model, slice_, max_regions=5)
+    assert caught.value.partition.n_regions == 1
+    assert n_regions > 5
+
+
+def test_progress_counts_tiles(tiled, capfd):
+    model, slice_ = trained(pool=False)
+    compute_partition(model, slice_, progress=True)
+    shown = capfd.readouterr().err
+    assert "cutting" in shown
+    assert "tile" in shown
