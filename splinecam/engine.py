@@ -90,9 +90,9 @@ def compute_partition(
         what 32-bit numbers of half-edges allow.
     progress : bool
         Show a progress bar.
-    executor : concurrent.futures.Executor, optional
-        Runs the work: threads, processes, or other machines. Default: a pool with one thread for
-        each available processor. The result does not depend on it.
+    executor : concurrent.futures.ThreadPoolExecutor, optional
+        Runs the work. Default: a pool with one thread for each available processor. The result
+        does not depend on the number of threads.
     memory : int, optional
         Bytes to stay below. What would take more when cut in one piece is cut tile by tile.
         Default: what is free.
@@ -131,8 +131,7 @@ def compute_partition(
     where = checked_device(device)
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
-    is_local = executor is None or isinstance(executor, ThreadPoolExecutor)
-    if is_local and is_chain(program) and _is_plain(program):
+    if is_chain(program) and _is_plain(program):
         n_layers = len(program.piecewise_steps)
         with (
             suppress(InsufficientMemoryError),
@@ -165,10 +164,9 @@ def _check_arguments(slice_: Any, max_regions: Any, executor: Any, memory: Any) 
             raise InvalidArgumentError(
                 f"{name} is {count!r}; accepted: an integer of 1 or more, or None"
             )
-    if executor is not None and not isinstance(executor, Executor):
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
         raise InvalidArgumentError(
-            f"executor is a {type(executor).__name__}; accepted: a concurrent.futures.Executor, "
-            "or None"
+            f"executor is a {type(executor).__name__}; accepted: a ThreadPoolExecutor, or None"
         )
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from splinecam._kernels.arrays import Bounds
 from splinecam._types import Floats
 from splinecam.bounds import OPERATIONS, SAFETY, UNIT_ROUNDOFF
+from splinecam.errors import InvalidModelError
 from splinecam.planar import Layer
 from splinecam.reduced import ReducedNetwork
 
@@ -77,7 +78,7 @@ def judge(layer: Layer, lowest: Floats, highest: Floats) -> Reach:
     """What the units of a layer do where their pre-activations are in given ranges (N,)."""
     below = (lowest[:, None] > layer.breakpoints).sum(axis=1)
     above = (highest[:, None] > layer.breakpoints).sum(axis=1)
-    steady = below == above
+    steady = (below == above) & (lowest <= highest)  # nothing is known of a range that is NaN
     pieces = below.astype(np.uint8)
     slopes, offsets = (table[0] for table in layer.pieces(pieces[None]))
     # The extremes of f(z) - slope z are at the ends of the range or at breakpoints.
@@ -131,6 +132,10 @@ def reduced_bounds(network: ReducedNetwork, ground: Ground) -> list[Bounds]:
         hinge_noise = unit_noise[:, None] + rounding * np.abs(layer.breakpoints)
         hinge_reach = np.repeat(unit_reach, layer.n_breakpoints)
         bounds.append(Bounds(hinge_reach * SAFETY, hinge_noise.ravel() * SAFETY))
+        if not np.isfinite(unit_reach.sum() + hinge_noise.sum()):
+            raise InvalidModelError(
+                "the weights are so large that pre-activations on the slice may overflow float64"
+            )
         steepest = np.abs(layer.slopes).max(axis=1)
         reach[start:stop] = unit_reach * steepest * SAFETY
         noise[start:stop] = unit_noise * steepest * SAFETY

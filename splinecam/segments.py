@@ -29,7 +29,7 @@ from splinecam.partition import Partition
 from splinecam.slices import Slice
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer]
 
 GRADIENT_ENTRIES = 2**24
 """Entries of inputs, or of activations, that are differentiated at a time."""

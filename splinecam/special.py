@@ -149,9 +149,9 @@ class SpecialFaces:
         n_hinges = int(chord_starts[-1])
         outlines = Outlines(
             *(faces, place_starts, chord_starts),
-            *(np.empty(len(faces), np.int64) for _ in range(2)),
-            *(np.empty(place_starts[-1], np.int32) for _ in range(2)),
-            *(np.empty(n_hinges, np.int32) for _ in range(2)),
+            *(np.empty(len(faces), np.int64), np.empty(len(faces), np.int64)),
+            *(np.empty(place_starts[-1], np.int32), np.empty(place_starts[-1], np.int32)),
+            *(np.empty(n_hinges, np.int32), np.empty(n_hinges, np.int32)),
             np.empty(n_hinges),
             np.empty(n_hinges + len(faces), np.int32),
             np.empty(n_hinges, np.int32),

@@ -46,7 +46,7 @@ class Round:
         places = patterns[:, self.groups]
         later = (places >= self.splits) & (places < self.stops)
         won = np.zeros((len(patterns), n_nodes), np.uint8)
-        np.maximum.at(won, (slice(None), self.nodes), later.astype(np.uint8))
+        np.maximum.at(won.T, self.nodes, later.T.astype(np.uint8))
         return won
 
     def keep(self, chosen: NDArray[np.bool_]) -> Round:
@@ -123,6 +123,13 @@ class Tournament:
         for place, members in enumerate(self.members[groups].T):
             places[trees == -1 - members[:, None]] = place
         return groups, np.where(trees < 0, -1 - places, trees).astype(np.int32)
+
+    def places(self, entries: Ints) -> Ints:
+        """Places (k, groups) in the windows of entries (k, groups)."""
+        places = np.zeros(entries.shape, np.int64)
+        for place, members in enumerate(self.members.T):
+            places[entries == members] = place
+        return places
 
     def settled(self) -> tuple[Ints, Ints]:
         """Groups whose winner is known, and its place."""

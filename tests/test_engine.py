@@ -311,6 +311,7 @@ def many_blocks(monkeypatch):
     for module in (cutting, mesh, propagate):
         for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN", "PRODUCT_GRAIN"):
             monkeypatch.setattr(module, grain, 1, raising=False)
+    monkeypatch.setattr(cutting, "CHEAP", 1)
     monkeypatch.setattr("splinecam.subdivision.SMALL_VALUES", 0)
 
 

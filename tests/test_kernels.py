@@ -15,12 +15,14 @@ from numba import njit
 from comparison import loops, on
 from families import DIAMOND, HEXAGON, build, example, gaussian
 from splinecam import InvariantError, mesh, subdivision
+from splinecam._kernels.arrays import Bounds
 from splinecam._kernels.edges import sort_by_key
 from splinecam._kernels.loops import count_unsound
 from splinecam._kernels.words import (
     pack_set,
     pack_signs,
     popcount,
+    sign_limits,
     trailing_zeros,
     unpack_set,
 )
@@ -68,10 +70,18 @@ def test_signs_are_packed_in_the_rows_of_a_range(n):
     values = np.random.default_rng(n).normal(size=(7, n))
     values[::2, 0], values[1, -1], values[3, -1] = 0.0, -0.0, np.nan
     signs = np.full((7, -(-n // 64)), 77, np.uint64)
-    pack_signs(2, 6, values, signs)
+    radii, bounds = np.linspace(0, 0.3, 7), Bounds(np.full(n, 0.5), np.full(n, 0.1))
+    members = np.arange(n) % 3 > 0
+    limits = sign_limits(bounds, pack_set(members), 0.1)
+    np.testing.assert_allclose(limits, np.where(members, 0.15, -1))
+    counts = np.full(7, 77, np.int32)
+    pack_signs(2, 6, values, radii, bounds, limits, 0.1, signs, counts)
     assert (signs[[0, 1, 6]] == 77).all()
+    assert (counts[[0, 1, 6]] == 77).all()
     for row in range(2, 6):
         np.testing.assert_array_equal(signs[row], pack_set(values[row] > 0))
+        is_sure = np.abs(values[row]) > 0.5 * radii[row] + 0.1
+        assert counts[row] == np.count_nonzero(members & ~is_sure)
 
 
 # --- sorting and summing --------------------------------------------------------------------

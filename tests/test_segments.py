@@ -297,8 +297,8 @@ def test_wrong_arguments_are_refused():
     model, segment = default_mlp(2, 9, 3), Segment([0.0, 0.0], [1.0, 1.0])
     with pytest.raises(InvalidArgumentError, match="segment is a tuple; accepted: a Segment"):
         compute_segment_partition(model, ([0], [1]))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(UnsupportedLayerError, match=r"^'1' \(Sigmoid\)"):
-        compute_segment_partition(nn.Sequential(nn.Linear(2, 2), nn.Sigmoid()), segment)
+    with pytest.raises(UnsupportedLayerError, match=r"^'1' \(Tanh\)"):
+        compute_segment_partition(nn.Sequential(nn.Linear(2, 2), nn.Tanh()), segment)
     with pytest.raises(InvalidModelError):
         compute_segment_partition(nn.Linear(3, 2), segment)
     line = compute_segment_partition(model, segment)
