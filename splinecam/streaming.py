@@ -196,7 +196,7 @@ class PartitionStream:
             header.write_text(fingerprint)
         for path in sorted(folder.glob("*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as arrays:
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     found = {name: arrays[name] for name in arrays.files}
                 count = TileCount(
                     int(found["n_faces"]), *(found[name] for name in TileCount._fields[1:])

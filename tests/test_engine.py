@@ -578,6 +578,7 @@ def test_refuses_what_is_no_slice():
 def test_refuses_more_memory_than_is_free(monkeypatch):
     monkeypatch.setattr("splinecam.subdivision.SMALL_VALUES", 0)
     monkeypatch.setattr("splinecam.engine.NEGLIGIBLE", 0)
+    monkeypatch.setattr("splinecam.engine.CHECKED", 1)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
     with pytest.raises(InsufficientMemoryError, match="GiB of memory") as caught:
         on(default_mlp(2, 8, 1), SQUARE)

@@ -197,9 +197,9 @@ def test_errors_of_a_range_come_back(workers):
 
 UNCOMPILED = """
 import sys
-from splinecam._kernels import edges, special, traversal
+from splinecam._kernels import edges, special, traversal, vanishing
 
-for module in (edges, special, traversal):  # intrinsics have no Python
+for module in (edges, special, traversal, vanishing):  # intrinsics have no Python
     module.popcount = lambda word: int(word).bit_count()
     module.trailing_zeros = lambda word: (int(word) & -int(word)).bit_length() - 1
 

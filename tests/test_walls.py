@@ -18,7 +18,7 @@ ROOT = Path(splinecam.__file__).parent
 
 WALLS = {
     "torch": {
-        *("linear", "program", "convert", "restrict", "root", "subdivision", "tiling"),
+        *("linear", "program", "convert", "restrict", "root", "streaming", "subdivision", "tiling"),
         *("propagate", "enclosures", "observation", "verify", "complexity", "engine"),
         *("batchnorm", "distances", "held", "jacobians", "power", "recorder", "segments"),
         *("_activations", "_batches", "_forward", "_loading", "cli", "demo"),
