@@ -1,5 +1,9 @@
 """ONNX files as torch modules, by way of the optional packages onnx and onnx2torch."""
 
+# The libraries of the extra may be missing where types are checked.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# pyright: reportMissingModuleSource=false
+
 from __future__ import annotations
 
 import sys
