@@ -165,5 +165,7 @@ def _around_boundary(boundary: DecisionBoundary) -> Slice:
 def _load_kernels() -> None:
     """Compile or load the kernels beforehand, so that the time reported is that of the work."""
     print("loading kernels (compiled on the first run) …", file=sys.stderr)
-    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+    # The first layer is wide enough for the kernels of large meshes, the second small enough for
+    # those of small ones.
+    model = nn.Sequential(nn.Linear(2, 80), nn.ReLU(), nn.Linear(80, 3), nn.ReLU(), nn.Linear(3, 1))
     compute_partition(model, Slice.box((-1, 1), (-1, 1)))
