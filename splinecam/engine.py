@@ -316,10 +316,10 @@ class _Engine:
         context = Context(lambda: self._exact, device, workers, self._check, self._is_too_many)
         patch = Patch.of_polygon(slice_.polygon)
         self._network = restrict(program, slice_)
-        bounds = network_bounds(self._network, slice_.polygon)
-        twins = find_twins(program)
         if max((layer.weight.size for layer in self._network.layers), default=0) > SMALL_MATRIX:
             workers.limit_blas()
+        bounds = network_bounds(self._network, slice_.polygon)
+        twins = find_twins(program)
         self._subdivision = Subdivision(self._network, bounds, patch, context, twins)
         self._workers = workers
 
