@@ -49,4 +49,7 @@ def plane_directions(points: Floats, rounding: float, seed: int) -> Floats:
                 f"points are collinear: their triangle is {slimness:.3g} times as high as long;"
                 f" accepted: more than {resolution:.3g}"
             )
+    # Reflections leave roundings in coordinates that do not vary, such as black margins of
+    # pictures; there they would be slopes of units that are constant.
+    q[~directions.any(axis=0)] = 0.0
     return (q * np.copysign(1.0, lengths)).T

@@ -6,9 +6,10 @@ no matrix of a convolution is ever made. What is left is a dense network of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from splinecam.bounds import UNIT_ROUNDOFF
-from splinecam.errors import InvalidSliceError
+from splinecam.errors import InvalidSliceError, UnsupportedLayerError
+from splinecam.exact import ExactNetwork, Row
 from splinecam.planar import Floats, Layer
 from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program, Scale
 from splinecam.reduced import ReducedLayer, ReducedNetwork
@@ -27,6 +29,8 @@ from splinecam.tournaments import Round, Tournament
 from splinecam.units import Units
 
 NO_ERROR = np.zeros(1)
+
+Place = TypeVar("Place", int, tuple[int, int])
 
 
 class Root(NamedTuple):
@@ -56,7 +60,22 @@ class _Form(NamedTuple):
     """A value: raw and bounded columns, and what is known of their errors."""
 
     columns: Tensor  # (2, 3 + k, *shape): u, v, constant, unsteady units; raw, then bounded
-    sizes: Tensor  # (4, *shape): errors of both forms, and sums of their terms' absolute values
+    sizes: Tensor  # (5, *shape): see `_sizes`
+
+
+def _sizes(errors: Floats, magnitudes: Floats, doubts: Floats) -> Floats:
+    """Sizes (5, N) of forms.
+
+    Parameters
+    ----------
+    errors : ndarray
+        (2, N): of both forms.
+    magnitudes : ndarray
+        (2, N): sums of the terms' absolute values.
+    doubts : ndarray
+        (N,): 0 for a value that cannot depend on any unsteady unit, else positive.
+    """
+    return np.concatenate([errors, magnitudes, doubts[None]])
 
 
 class _Pass:
@@ -64,6 +83,7 @@ class _Pass:
 
     def __init__(self, program: Program, slice_: Slice, device: torch.device):
         self._program = program
+        self._slice = slice_
         self._device = device
         self._ground = Ground(slice_.polygon, np.zeros(0), np.zeros(0))
         self._units = program_units(program)
@@ -73,13 +93,13 @@ class _Pass:
         self._n_steps = 0
         frame = np.vstack([slice_.basis, slice_.origin])
         columns = torch.from_numpy(np.stack([frame, frame]))
-        sizes = np.zeros((4, frame.shape[1]))
-        sizes[2:] = self._ground.magnitudes(frame.T)
+        magnitudes = np.tile(self._ground.magnitudes(frame.T), (2, 1))
+        sizes = _sizes(np.zeros_like(magnitudes), magnitudes, np.zeros(len(frame.T)))
         shape = slice_.input_shape
         self._values = [
             _Form(
                 columns.reshape(2, 3, *shape).to(device),
-                torch.from_numpy(sizes).reshape(4, *shape).to(device),
+                torch.from_numpy(sizes).reshape(5, *shape).to(device),
             )
         ]
 
@@ -115,13 +135,15 @@ class _Pass:
         columns = step.linear(*(_widened(x.columns, width).flatten(0, 1) for x in inputs))
         columns = columns.reshape(2, width, *step.shape)
         sizes = step.linear.magnitudes()(*(x.sizes for x in inputs))
+        # Each entry sums up so many products, in any order (Higham 2002, §3.1); where all of them
+        # are zero, as in the black margin of a picture, it is the offset.
+        rounding = 2 * UNIT_ROUNDOFF * (step.n_terms + 2) * (sizes[2:4] > 0)
         if step.offset is not None:
             offset = step.offset.to(columns.device)
             columns[:, 2] += offset
-            sizes[2:] += offset.abs()
+            sizes[2:4] += offset.abs()
         if not _is_move(step):
-            # Each entry sums up so many products, in any order (Higham 2002, §3.1).
-            sizes[:2] += 2 * UNIT_ROUNDOFF * (step.n_terms + 2) * sizes[2:]
+            sizes[:2] += rounding * sizes[2:4]
         return _Form(columns, sizes)
 
     # -- piecewise-linear steps ---------------------------------------------------------------
@@ -136,9 +158,57 @@ class _Pass:
         self._add_layer(functions, step.name, number, raw, sizes[0], unsteady, reach)
         made = [self._activated(x, reach, unsteady, i == 0) for i, x in enumerate((raw, bounded))]
         magnitudes = self._magnitudes(*made)
-        errors = np.abs(reach.slopes) * sizes[:2] + 4 * UNIT_ROUNDOFF * magnitudes
+        is_copied = reach.steady & (reach.offsets == 0) & np.isin(reach.slopes, (0.0, 1.0))
+        errors = np.abs(reach.slopes) * sizes[:2] + 4 * UNIT_ROUNDOFF * magnitudes * ~is_copied
         errors[0, unsteady] = 0.0  # unit columns
-        return self._form(made, errors, magnitudes, step.shape)
+        doubts = np.where(reach.steady, np.abs(reach.slopes) * sizes[4], 1.0)
+        made_sizes = _sizes(errors, magnitudes, doubts)
+        if len(functions.anchors) == 1:
+            leaders = self._leaders(number, raw, sizes, unsteady)
+            made_sizes[:, unsteady] = made_sizes[:, leaders]
+            for form in made:
+                form[unsteady] = form[leaders]
+        return self._form(made, made_sizes, step.shape)
+
+    def _leaders(self, number: int, raw: Floats, sizes: Floats, unsteady: np.ndarray) -> np.ndarray:
+        """The first unit with the same pre-activation as each unsteady one (n,).
+
+        Parts of a picture that look the same make such units, and max groups compare them: with
+        one column for all, differences that vanish are seen to.
+        """
+        leaders = unsteady[_first_equal(raw[unsteady])]
+        followers = np.flatnonzero(leaders != unsteady)
+        are_equal = self._prove_equal(
+            *(sizes[:, own[followers]] for own in (unsteady, leaders)),
+            *(own[followers].tolist() for own in (unsteady, leaders)),
+            lambda units: self._exact.rows(number, self._rest, units),
+        )
+        proved = unsteady.copy()
+        proved[followers[are_equal]] = leaders[followers[are_equal]]
+        return proved
+
+    def _prove_equal(
+        self,
+        sizes: Floats,
+        other_sizes: Floats,
+        places: list[Place],
+        other_places: list[Place],
+        rows: Callable[[list[Place]], list[Row]],
+    ) -> NDArray[np.bool_]:
+        """Which pairs of values (n,) with equal raw forms are exactly equal on the whole slice.
+
+        They are if the forms have no errors. Others are looked up in the exact network, if no
+        unsteady unit matters for them.
+        """
+        proved = (sizes[0] == 0) & (other_sizes[0] == 0)
+        asked = np.flatnonzero(~proved & (sizes[4] == 0) & (other_sizes[4] == 0)).tolist()
+        if asked:
+            try:
+                some, others = (rows([at[i] for i in asked]) for at in (places, other_places))
+            except UnsupportedLayerError:  # what is not proved takes time, nothing else
+                return proved
+            proved[asked] = [row == other for row, other in zip(some, others, strict=True)]
+        return proved
 
     def _activated(self, form: Floats, reach: Reach, unsteady: np.ndarray, is_raw: bool) -> Floats:
         """Activations (N, 3 + k') from the form (N, 3 + k) of the pre-activations."""
@@ -150,19 +220,12 @@ class _Pass:
         made[unsteady, form.shape[1] + np.arange(len(unsteady))] = 1.0
         return made
 
-    def _form(
-        self,
-        made: Sequence[Floats],
-        errors: Floats,
-        magnitudes: Floats,
-        shape: tuple[int, ...],
-    ) -> _Form:
-        """A value of this shape from its raw and bounded forms (N, 3 + k) and their sizes."""
+    def _form(self, made: Sequence[Floats], sizes: Floats, shape: tuple[int, ...]) -> _Form:
+        """A value of this shape from its raw and bounded forms (N, 3 + k) and sizes (5, N)."""
         columns = torch.from_numpy(np.stack([x.T for x in made]))
-        known = torch.from_numpy(np.concatenate([errors, magnitudes]))
         return _Form(
             columns.reshape(2, -1, *shape).to(self._device),
-            known.reshape(4, *shape).to(self._device),
+            torch.from_numpy(sizes).reshape(5, *shape).to(self._device),
         )
 
     def _magnitudes(self, raw: Floats, bounded: Floats) -> Floats:
@@ -212,10 +275,14 @@ class _Pass:
         return self._n_steps - 1, self._units.first_units[self._n_steps - 1]
 
     def _parts(self, value: _Form) -> tuple[Floats, Floats, Floats]:
-        """Raw and bounded form (N, 3 + k) over all units so far, and sizes (4, N)."""
+        """Raw and bounded form (N, 3 + k) over all units so far, and sizes (5, N)."""
         columns = _widened(value.columns, 3 + len(self._ground.largest))
         raw, bounded = (np.ascontiguousarray(form.T) for form in _flat(columns))
-        return raw, bounded, value.sizes.reshape(4, -1).cpu().numpy()
+        return raw, bounded, value.sizes.reshape(5, -1).cpu().numpy()
+
+    @cached_property
+    def _exact(self) -> ExactNetwork:
+        return ExactNetwork(self._program, self._slice)
 
     # -- max groups ---------------------------------------------------------------------------
 
@@ -224,7 +291,7 @@ class _Pass:
         number, first = self._next_step()
         members = step.members.numpy().reshape(step.n_units, -1)
         pool = _Pool(raw, bounded, sizes)
-        candidates, places = members, 1
+        candidates, places = self._different(step, number, raw, sizes), 1
         while candidates.shape[1] > 1:
             candidates = self._play(pool, candidates, places, step.name, number)
             places *= 2
@@ -236,7 +303,9 @@ class _Pass:
         self._tournaments[number] = tournament
         width = 3 + len(self._ground.largest)
         made = [_padded(form, width)[winners] for form in (pool.raw, pool.bounded)]
-        return self._form(made, pool.sizes[:2, winners], self._magnitudes(*made), step.shape)
+        sizes = pool.sizes[:, winners]
+        sizes[2:4] = self._magnitudes(*made)
+        return self._form(made, sizes, step.shape)
 
     def _play(
         self, pool: _Pool, candidates: np.ndarray, places: int, name: str, step: int
@@ -266,12 +335,44 @@ class _Pass:
             self._activated(x[nodes], reach.take(nodes), np.arange(len(nodes)), i == 0)
             for i, x in enumerate((raw, bounded))
         ]
-        made_sizes = np.concatenate([np.zeros((2, len(nodes))), self._magnitudes(*made)])
-        made_sizes[1] = np.abs(reach.slopes[nodes]) * sizes[1, nodes]
-        made_sizes[1] += 4 * UNIT_ROUNDOFF * made_sizes[3]
-        results[nodes] = pool.add(matches[nodes], made[0], made[1], made_sizes)
+        magnitudes = self._magnitudes(*made)
+        errors = np.zeros_like(magnitudes)
+        errors[1] = np.abs(reach.slopes[nodes]) * sizes[1, nodes]
+        errors[1] += 4 * UNIT_ROUNDOFF * magnitudes[1]
+        made_sizes = _sizes(errors, magnitudes, np.ones(len(nodes)))
+        results[nodes] = pool.add(matches[nodes], *made, made_sizes)
         winners[groups, pairs] = results[which]
         return winners
+
+    def _different(
+        self, step: MaxGroups, number: int, raw: Floats, sizes: Floats
+    ) -> NDArray[np.int64]:
+        """The members (groups, places) of all groups; -1 for those that equal an earlier one.
+
+        They may be equal on the whole slice, as in even parts of a picture, and never win then.
+        """
+        members = step.members.numpy().reshape(step.n_units, -1)
+        used = np.unique(members[members >= 0])
+        first_equal = np.full(len(raw) + 1, -1)
+        first_equal[used] = used[_first_equal(raw[used])]
+        # Equal ones are next to each other, the first place first.
+        order = np.argsort(first_equal[members], axis=1, kind="stable")
+        entries = np.take_along_axis(members, order, axis=1)
+        classes = first_equal[entries]
+        starts = np.ones(entries.shape, bool)
+        starts[:, 1:] = classes[:, 1:] != classes[:, :-1]
+        runs = np.maximum.accumulate(np.where(starts, np.arange(entries.shape[1]), 0), axis=1)
+        groups, columns = np.nonzero(~starts & (entries >= 0))
+        places, earlier = order[groups, columns], order[groups, runs[groups, columns]]
+        pairs = np.stack([members[groups, places], members[groups, earlier]])
+        are_equal = self._prove_equal(
+            *(sizes[:, own] for own in pairs),
+            *(list(zip(groups.tolist(), at.tolist(), strict=True)) for at in (places, earlier)),
+            lambda at: self._exact.members(number, self._rest, at),
+        )
+        different = members.copy()
+        different[groups[are_equal], places[are_equal]] = -1
+        return different
 
 
 class _Pool:
@@ -288,7 +389,7 @@ class _Pool:
         sizes = self.sizes[:, earlier] + self.sizes[:, later]
         made = [_sum(form[later], -form[earlier]) for form in (self.raw, self.bounded)]
         sizes[:2] += (
-            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:]
+            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:4]
         )
         return made[0][0], made[1][0], sizes
 
@@ -303,7 +404,7 @@ class _Pool:
         self.bounded = np.concatenate([self.bounded, made[1][0]])
         sizes = self.sizes[:, earlier] + sizes
         sizes[:2] += (
-            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:]
+            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:4]
         )
         self.sizes = np.concatenate([self.sizes, sizes], axis=1)
         n_nodes = len(self.children)
@@ -367,6 +468,16 @@ def _is_move(step: Affine) -> bool:
     if isinstance(step.linear, Scale):
         return bool((torch.frexp(step.linear.factor).mantissa.abs() == 0.5).all())
     return step.n_terms == 0
+
+
+def _first_equal(rows: Floats) -> NDArray[np.intp]:
+    """The first of the rows (n, k) that each of them equals."""
+    # Sums of bits, each times its own number: the same for equal rows, and hardly for others.
+    factors = np.random.default_rng(0).integers(2**63, size=rows.shape[1], dtype=np.uint64)
+    prints = np.ascontiguousarray(rows + 0.0).view(np.uint64) @ (2 * factors + np.uint64(1))
+    _, first, inverse = np.unique(prints, return_index=True, return_inverse=True)
+    leaders = first[inverse]
+    return np.where((rows == rows[leaders]).all(axis=1), leaders, np.arange(len(rows)))
 
 
 def _sum(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
