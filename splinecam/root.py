@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from splinecam.bounds import UNIT_ROUNDOFF
+from splinecam.candidates import Pool, first_equal, repeated
 from splinecam.errors import InvalidSliceError, UnsupportedLayerError
 from splinecam.exact import ExactNetwork, Row
 from splinecam.planar import Floats, Layer
@@ -176,7 +177,7 @@ class _Pass:
         Parts of a picture that look the same make such units, and max groups compare them: with
         one column for all, differences that vanish are seen to.
         """
-        leaders = unsteady[_first_equal(raw[unsteady])]
+        leaders = unsteady[first_equal(raw[unsteady])]
         followers = np.flatnonzero(leaders != unsteady)
         are_equal = self._prove_equal(
             *(sizes[:, own[followers]] for own in (unsteady, leaders)),
@@ -290,34 +291,67 @@ class _Pass:
         raw, bounded, sizes = self._parts(value)
         number, first = self._next_step()
         members = step.members.numpy().reshape(step.n_units, -1)
-        pool = _Pool(raw, bounded, sizes)
-        candidates, places = self._different(step, number, raw, sizes), 1
+        pool = Pool(raw, bounded, sizes)
+        contending = self._contending(number, members, pool)
+        # Contenders move up to the front; each stands for the places up to the next one.
+        order = np.argsort(~contending, axis=1, kind="stable")[:, : contending.sum(axis=1).max()]
+        is_hole = ~np.take_along_axis(contending, order, axis=1)
+        candidates = np.where(is_hole, -1, np.take_along_axis(members, order, axis=1))
+        starts = np.pad(
+            np.where(is_hole, members.shape[1], order),
+            ((0, 0), (0, 1)),
+            constant_values=members.shape[1],
+        )
         while candidates.shape[1] > 1:
-            candidates = self._play(pool, candidates, places, step.name, number)
-            places *= 2
+            candidates, starts = self._play(pool, candidates, starts, step.name, number)
         winners = candidates[:, 0]
-        children = np.array(pool.children, np.int64).reshape(-1, 2)
-        tournament = Tournament(members, children, pool.codes[winners])
+        tournament = Tournament(members, pool.children, pool.codes[winners])
         groups, settled = tournament.settled()
         self._rest[first + groups] = settled
         self._tournaments[number] = tournament
-        width = 3 + len(self._ground.largest)
-        made = [_padded(form, width)[winners] for form in (pool.raw, pool.bounded)]
+        made = pool.forms(winners)
         sizes = pool.sizes[:, winners]
         sizes[2:4] = self._magnitudes(*made)
         return self._form(made, sizes, step.shape)
 
+    def _contending(self, number: int, members: np.ndarray, pool: Pool) -> NDArray[np.bool_]:
+        """Which members (groups, places) may win somewhere.
+
+        Others are below another one on the whole slice, or equal to an earlier one, as in even
+        parts of a picture.
+        """
+        raw, bounded = pool.forms(np.arange(pool.sizes.shape[1]))
+        lowest, highest = self._ground.ranges(bounded, pool.sizes[1])
+        is_member = members >= 0
+        best = np.where(is_member, lowest[members], -np.inf).max(axis=1)
+        contending = is_member & (highest[members] >= best[:, None])
+        classes = np.full(len(raw) + 1, -1)
+        used = np.unique(members[contending])
+        classes[used] = used[first_equal(raw[used])]
+        groups, places, earlier = repeated(np.where(contending, members, -1), classes)
+        are_equal = self._prove_equal(
+            *(pool.sizes[:, members[groups, at]] for at in (places, earlier)),
+            *(list(zip(groups.tolist(), at.tolist(), strict=True)) for at in (places, earlier)),
+            lambda at: self._exact.members(number, self._rest, at),
+        )
+        contending[groups[are_equal], places[are_equal]] = False
+        return contending
+
     def _play(
-        self, pool: _Pool, candidates: np.ndarray, places: int, name: str, step: int
-    ) -> np.ndarray:
-        """Compare neighbouring candidates (groups, n) of all windows; return the winners."""
+        self, pool: Pool, candidates: np.ndarray, starts: np.ndarray, name: str, step: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compare neighbouring candidates (groups, n) of all windows; return the winners.
+
+        `starts` (groups, n + 1) are the first places that candidates stand for, and the end.
+        """
         if candidates.shape[1] % 2:
             candidates = np.column_stack([candidates, np.full(len(candidates), -1)])
+            starts = np.column_stack([starts, starts[:, -1]])
         earlier, later = candidates[:, ::2], candidates[:, 1::2]
         winners = np.where(earlier < 0, later, earlier)
         groups, pairs = np.nonzero((earlier >= 0) & (later >= 0))
         if not len(groups):
-            return winners
+            return winners, starts[:, ::2]
         both = np.column_stack([earlier[groups, pairs], later[groups, pairs]])
         matches, which = np.unique(both, axis=0, return_inverse=True)
         which = which.reshape(-1)
@@ -327,8 +361,9 @@ class _Pass:
         number_of = np.full(len(matches), -1)
         number_of[nodes] = np.arange(len(nodes))
         shown = number_of[which] >= 0
-        splits = (2 * pairs[shown] + 1) * places
-        round_ = Round(number_of[which[shown]], groups[shown], splits, splits + places)
+        group, place = groups[shown], 2 * pairs[shown] + 1
+        spans = starts[group, place], starts[group, place + 1]
+        round_ = Round(number_of[which[shown]], group, *spans)
         self._add_layer(_RELU, name, step, raw, sizes[0], nodes, reach, round_)
         results = np.where(reach.pieces > 0, matches[:, 1], matches[:, 0])
         made = [
@@ -342,7 +377,7 @@ class _Pass:
         made_sizes = _sizes(errors, magnitudes, np.ones(len(nodes)))
         results[nodes] = pool.add(matches[nodes], *made, made_sizes)
         winners[groups, pairs] = results[which]
-        return winners
+        return winners, starts[:, ::2]
 
     def _different(
         self, step: MaxGroups, number: int, raw: Floats, sizes: Floats
@@ -354,7 +389,7 @@ class _Pass:
         members = step.members.numpy().reshape(step.n_units, -1)
         used = np.unique(members[members >= 0])
         first_equal = np.full(len(raw) + 1, -1)
-        first_equal[used] = used[_first_equal(raw[used])]
+        first_equal[used] = used[first_equal(raw[used])]
         # Equal ones are next to each other, the first place first.
         order = np.argsort(first_equal[members], axis=1, kind="stable")
         entries = np.take_along_axis(members, order, axis=1)
@@ -373,44 +408,6 @@ class _Pass:
         different = members.copy()
         different[groups[are_equal], places[are_equal]] = -1
         return different
-
-
-class _Pool:
-    """Candidates of a max step: the entries of its input, and the winners of nodes."""
-
-    def __init__(self, raw: Floats, bounded: Floats, sizes: Floats):
-        self.raw, self.bounded, self.sizes = raw, bounded, sizes
-        self.codes = -1 - np.arange(len(raw))
-        self.children: list[tuple[int, int]] = []
-
-    def differences(self, matches: np.ndarray) -> tuple[Floats, Floats, Floats]:
-        """Forms and sizes of the later minus the earlier candidate of matches (n, 2)."""
-        earlier, later = matches.T
-        sizes = self.sizes[:, earlier] + self.sizes[:, later]
-        made = [_sum(form[later], -form[earlier]) for form in (self.raw, self.bounded)]
-        sizes[:2] += (
-            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:4]
-        )
-        return made[0][0], made[1][0], sizes
-
-    def add(self, matches: np.ndarray, raw: Floats, bounded: Floats, sizes: Floats) -> np.ndarray:
-        """Add the winners: the earlier ones plus the nodes' activations; their numbers."""
-        earlier = matches[:, 0]
-        width = raw.shape[1]
-        first = len(self.raw)
-        self.raw, self.bounded = (_padded(form, width) for form in (self.raw, self.bounded))
-        made = [_sum(self.raw[earlier], raw), _sum(self.bounded[earlier], bounded)]
-        self.raw = np.concatenate([self.raw, made[0][0]])
-        self.bounded = np.concatenate([self.bounded, made[1][0]])
-        sizes = self.sizes[:, earlier] + sizes
-        sizes[:2] += (
-            2 * UNIT_ROUNDOFF * np.stack([is_rounded for _, is_rounded in made]) * sizes[2:4]
-        )
-        self.sizes = np.concatenate([self.sizes, sizes], axis=1)
-        n_nodes = len(self.children)
-        self.children += [(int(self.codes[a]), int(self.codes[b])) for a, b in matches.tolist()]
-        self.codes = np.concatenate([self.codes, n_nodes + np.arange(len(matches))])
-        return first + np.arange(len(matches))
 
 
 _RELU = Layer(
@@ -468,29 +465,3 @@ def _is_move(step: Affine) -> bool:
     if isinstance(step.linear, Scale):
         return bool((torch.frexp(step.linear.factor).mantissa.abs() == 0.5).all())
     return step.n_terms == 0
-
-
-def _first_equal(rows: Floats) -> NDArray[np.intp]:
-    """The first of the rows (n, k) that each of them equals."""
-    # Sums of bits, each times its own number: the same for equal rows, and hardly for others.
-    factors = np.random.default_rng(0).integers(2**63, size=rows.shape[1], dtype=np.uint64)
-    prints = np.ascontiguousarray(rows + 0.0).view(np.uint64) @ (2 * factors + np.uint64(1))
-    _, first, inverse = np.unique(prints, return_index=True, return_inverse=True)
-    leaders = first[inverse]
-    return np.where((rows == rows[leaders]).all(axis=1), leaders, np.arange(len(rows)))
-
-
-def _sum(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """The sum of forms (N, 3 + k), and in which rows any entry is rounded.
-
-    The rounding of a sum is a float that five more sums give (Knuth, The Art of Computer
-    Programming 2, §4.2.2).
-    """
-    total = x + y
-    part = total - x
-    return total, np.asarray(((x - (total - part)) + (y - part)).any(axis=1))
-
-
-def _padded(form: Floats, width: int) -> Floats:
-    """A form (N, 3 + k) with zeros for units that came later."""
-    return np.pad(form, ((0, 0), (0, width - form.shape[1])))
