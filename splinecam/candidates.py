@@ -139,7 +139,7 @@ def _sum(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """
     total = x + y
     part = total - x
-    return total, np.any((x - (total - part)) + (y - part), axis=1)
+    return total, np.asarray(((x - (total - part)) + (y - part)).any(axis=1))
 
 
 def _padded(form: Floats, width: int) -> Floats:

@@ -179,9 +179,12 @@ class _Pass:
         """
         leaders = unsteady[first_equal(raw[unsteady])]
         followers = np.flatnonzero(leaders != unsteady)
+        units, others = unsteady[followers], leaders[followers]
         are_equal = self._prove_equal(
-            *(sizes[:, own[followers]] for own in (unsteady, leaders)),
-            *(own[followers].tolist() for own in (unsteady, leaders)),
+            sizes[:, units],
+            sizes[:, others],
+            units.tolist(),
+            others.tolist(),
             lambda units: self._exact.rows(number, self._rest, units),
         )
         proved = unsteady.copy()
@@ -330,8 +333,10 @@ class _Pass:
         classes[used] = used[first_equal(raw[used])]
         groups, places, earlier = repeated(np.where(contending, members, -1), classes)
         are_equal = self._prove_equal(
-            *(pool.sizes[:, members[groups, at]] for at in (places, earlier)),
-            *(list(zip(groups.tolist(), at.tolist(), strict=True)) for at in (places, earlier)),
+            pool.sizes[:, members[groups, places]],
+            pool.sizes[:, members[groups, earlier]],
+            list(zip(groups.tolist(), places.tolist(), strict=True)),
+            list(zip(groups.tolist(), earlier.tolist(), strict=True)),
             lambda at: self._exact.members(number, self._rest, at),
         )
         contending[groups[are_equal], places[are_equal]] = False
@@ -375,39 +380,9 @@ class _Pass:
         errors[1] = np.abs(reach.slopes[nodes]) * sizes[1, nodes]
         errors[1] += 4 * UNIT_ROUNDOFF * magnitudes[1]
         made_sizes = _sizes(errors, magnitudes, np.ones(len(nodes)))
-        results[nodes] = pool.add(matches[nodes], *made, made_sizes)
+        results[nodes] = pool.add(matches[nodes], made[0], made[1], made_sizes)
         winners[groups, pairs] = results[which]
         return winners, starts[:, ::2]
-
-    def _different(
-        self, step: MaxGroups, number: int, raw: Floats, sizes: Floats
-    ) -> NDArray[np.int64]:
-        """The members (groups, places) of all groups; -1 for those that equal an earlier one.
-
-        They may be equal on the whole slice, as in even parts of a picture, and never win then.
-        """
-        members = step.members.numpy().reshape(step.n_units, -1)
-        used = np.unique(members[members >= 0])
-        first_equal = np.full(len(raw) + 1, -1)
-        first_equal[used] = used[first_equal(raw[used])]
-        # Equal ones are next to each other, the first place first.
-        order = np.argsort(first_equal[members], axis=1, kind="stable")
-        entries = np.take_along_axis(members, order, axis=1)
-        classes = first_equal[entries]
-        starts = np.ones(entries.shape, bool)
-        starts[:, 1:] = classes[:, 1:] != classes[:, :-1]
-        runs = np.maximum.accumulate(np.where(starts, np.arange(entries.shape[1]), 0), axis=1)
-        groups, columns = np.nonzero(~starts & (entries >= 0))
-        places, earlier = order[groups, columns], order[groups, runs[groups, columns]]
-        pairs = np.stack([members[groups, places], members[groups, earlier]])
-        are_equal = self._prove_equal(
-            *(sizes[:, own] for own in pairs),
-            *(list(zip(groups.tolist(), at.tolist(), strict=True)) for at in (places, earlier)),
-            lambda at: self._exact.members(number, self._rest, at),
-        )
-        different = members.copy()
-        different[groups[are_equal], places[are_equal]] = -1
-        return different
 
 
 _RELU = Layer(
