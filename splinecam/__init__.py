@@ -8,19 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from splinecam._loading import load_model
-from splinecam.batchnorm import BatchNormFit, batch_norm_fit
-from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
-from splinecam.complexity import LocalComplexity, local_complexity
-from splinecam.curves import (
-    BoundaryCurves,
-    BoundarySamples,
-    boundary_curves,
-    boundary_distance,
-    sample_boundary,
-    units_near_boundary,
-)
-from splinecam.distances import NearestEdges, UnitDistances, nearest_edges, unit_distances
-from splinecam.edges import bend_angles, layer_statistics, unit_statistics
 from splinecam.engine import compute_partition
 from splinecam.errors import (
     InsufficientMemoryError,
@@ -33,20 +20,31 @@ from splinecam.errors import (
     SplineCamError,
     UnsupportedLayerError,
 )
-from splinecam.graph import adjacency_graph, hop_distances
-from splinecam.jacobians import input_jacobians, sample_agop, slice_agop
-from splinecam.margins import region_margins
-from splinecam.measure import region_statistics
-from splinecam.partition import EdgeFlips, Partition
-from splinecam.power import (
+from splinecam.measures.batchnorm import BatchNormFit, batch_norm_fit
+from splinecam.measures.boundary import DecisionBoundary, decision_boundary, level_set
+from splinecam.measures.complexity import LocalComplexity, local_complexity
+from splinecam.measures.curves import (
+    BoundaryCurves,
+    BoundarySamples,
+    boundary_curves,
+    boundary_distance,
+    sample_boundary,
+    units_near_boundary,
+)
+from splinecam.measures.distances import NearestEdges, UnitDistances, nearest_edges, unit_distances
+from splinecam.measures.edges import bend_angles, layer_statistics, unit_statistics
+from splinecam.measures.graph import adjacency_graph, hop_distances
+from splinecam.measures.jacobians import input_jacobians, sample_agop, slice_agop
+from splinecam.measures.margins import region_margins
+from splinecam.measures.power import (
     PowerCheck,
     PowerDiagram,
     check_power_cells,
     layer_power_diagram,
     power_diagram,
 )
-from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
-from splinecam.segments import (
+from splinecam.measures.regions import region_statistics
+from splinecam.measures.segments import (
     Breaks,
     Decisions,
     Segment,
@@ -54,19 +52,26 @@ from splinecam.segments import (
     compute_segment_partition,
     integrated_gradients,
 )
-from splinecam.slices import Slice
-from splinecam.spline import RegionMaps, region_maps
-from splinecam.statistics import Histogram, RegionSummary, region_histogram, summarize_regions
-from splinecam.streaming import PartitionStream, StreamTotals
-from splinecam.tables import to_frame
-from splinecam.verify import Certificate, verify
-from splinecam.windows import (
+from splinecam.measures.spline import RegionMaps, region_maps
+from splinecam.measures.statistics import (
+    Histogram,
+    RegionSummary,
+    region_histogram,
+    summarize_regions,
+)
+from splinecam.measures.tables import to_frame
+from splinecam.measures.windows import (
     ComplexityMap,
     complexity_map,
     edge_density,
     edge_length,
     region_count,
 )
+from splinecam.partition.partition import EdgeFlips, Partition
+from splinecam.proof.verify import Certificate, verify
+from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
+from splinecam.slices import Slice
+from splinecam.streaming import PartitionStream, StreamTotals
 
 if TYPE_CHECKING:
     from splinecam.plotting import (

@@ -13,10 +13,10 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from splinecam._loading import find_model, load_points
-from splinecam.boundary import DecisionBoundary, decision_boundary
 from splinecam.demo import train_digit_classifier
 from splinecam.engine import compute_partition
 from splinecam.errors import SplineCamError
+from splinecam.measures.boundary import DecisionBoundary, decision_boundary
 from splinecam.report import summarise
 from splinecam.slices import Slice
 

@@ -15,29 +15,29 @@ from torch import nn
 from torch.export import ExportedProgram
 from tqdm import tqdm
 
-from splinecam._batches import checked_device
 from splinecam._kernels.arrays import Mesh
-from splinecam._workers import Workers, n_processors
-from splinecam.bounds import coordinate_rounding, network_bounds
+from splinecam.common.batches import checked_device
+from splinecam.common.workers import Workers, n_processors
 from splinecam.convert import convert
-from splinecam.cutting import Cutter
+from splinecam.cutting.mesh import NOTHING_SHARED, Shared, check_mesh
+from splinecam.cutting.numbering import renumber
+from splinecam.cutting.patches import Patch
+from splinecam.cutting.refine import Cutter
+from splinecam.cutting.subdivision import Context, Subdivision
+from splinecam.cutting.twins import find_twins
 from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
 from splinecam.exact import ExactNetwork
-from splinecam.mesh import NOTHING_SHARED, Shared, check_mesh
-from splinecam.numbering import renumber
-from splinecam.partition import Partition
-from splinecam.patches import Patch
-from splinecam.planar import PlanarNetwork
+from splinecam.network.bounds import coordinate_rounding, network_bounds
+from splinecam.network.planar import PlanarNetwork
+from splinecam.network.reduced import ReducedNetwork
+from splinecam.network.restrict import is_chain, restrict
+from splinecam.partition.partition import Partition
 from splinecam.program import Program
-from splinecam.reduced import ReducedNetwork
-from splinecam.restrict import is_chain, restrict
-from splinecam.seams import TileMesh
 from splinecam.slices import Slice
-from splinecam.stitch import stitch
-from splinecam.subdivision import Context, Subdivision
-from splinecam.tiles import number_corners
-from splinecam.tiling import Job, Leaf, Tile, cut_leaves, find_leaves
-from splinecam.twins import find_twins
+from splinecam.tiling.jobs import Job, Leaf, Tile, cut_leaves, find_leaves
+from splinecam.tiling.seams import TileMesh
+from splinecam.tiling.stitch import stitch
+from splinecam.tiling.tiles import number_corners
 
 MAX_REGIONS = 500_000_000
 """What 32-bit numbers of half-edges allow."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from splinecam.partition import Partition
+    from splinecam.partition.partition import Partition
 
 
 class SplineCamError(Exception):

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from splinecam._arguments import check_integer
-from splinecam.complexity import local_complexity
+from splinecam.common.arguments import check_integer
 from splinecam.engine import compute_partition
 from splinecam.errors import InvalidArgumentError, InvalidFileError, InvalidModelError
-from splinecam.partition import Partition
+from splinecam.measures.complexity import local_complexity
+from splinecam.partition.partition import Partition
 from splinecam.slices import Slice
 
 FORMAT = "splinecam snapshots"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from splinecam.boundary import DecisionBoundary
+from splinecam.measures.boundary import DecisionBoundary
 
 
 def summarise(

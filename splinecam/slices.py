@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from splinecam._arguments import (
+from splinecam.common.arguments import (
     as_float64,
     check_integer,
     checked_shape,
@@ -22,15 +22,15 @@ from splinecam._arguments import (
     refuse_few_coordinates,
     refuse_repeated,
 )
-from splinecam._planes import check_orthonormal, plane_directions
-from splinecam._polygons import (
+from splinecam.common.planes import check_orthonormal, plane_directions
+from splinecam.common.polygons import (
     box_corners,
     checked_polygon,
     hull_corners,
     regular_corners,
     square_around,
 )
-from splinecam._types import Floats
+from splinecam.common.types import Floats
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
 
 

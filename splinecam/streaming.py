@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from splinecam._archive import DAMAGE
-from splinecam._batches import checked_device
-from splinecam._workers import Workers, n_processors
+from splinecam.common.batches import checked_device
+from splinecam.common.workers import Workers, n_processors
 from splinecam.convert import convert
-from splinecam.counting import TileCount, count_regions, count_tile
 from splinecam.engine import make_partition
 from splinecam.errors import InvalidArgumentError, InvalidFileError
-from splinecam.partition import Partition
-from splinecam.seams import TileMesh
+from splinecam.partition.archive import DAMAGE
+from splinecam.partition.partition import Partition
 from splinecam.slices import Slice
-from splinecam.stitch import stitch
-from splinecam.tiles import number_corners, with_all_corners
-from splinecam.tiling import Job, Leaf, Tile, cut_leaves, walk_leaves
+from splinecam.tiling.counting import TileCount, count_regions, count_tile
+from splinecam.tiling.jobs import Job, Leaf, Tile, cut_leaves, walk_leaves
+from splinecam.tiling.seams import TileMesh
+from splinecam.tiling.stitch import stitch
+from splinecam.tiling.tiles import number_corners, with_all_corners
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from splinecam import Partition
-from splinecam.mesh import Mesh, Shared
-from splinecam.numbering import renumber
+from splinecam.cutting.mesh import Mesh, Shared
+from splinecam.cutting.numbering import renumber
 
 
 def mesh_of(p: Partition) -> tuple[Mesh, Shared]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from oracle import OraclePartition
 from splinecam import Slice
-from splinecam.partition import EdgeFlips
+from splinecam.partition.partition import EdgeFlips
 
 
 class OracleAsPartition:

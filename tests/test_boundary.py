@@ -12,10 +12,11 @@ from torch import nn
 
 import splinecam as sc
 from families import ACTIVATIONS, POLYGONS, SQUARE, Prefix, build, gaussian, linear
-from splinecam import envelopes, maps
 from splinecam._kernels.envelope import Loops, evaluate_maps
-from splinecam.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.errors import InvalidArgumentError
+from splinecam.measures import envelopes
+from splinecam.measures.boundary import DecisionBoundary, decision_boundary, level_set
+from splinecam.partition import maps
 from strategies import polygons
 
 BOX = sc.Slice.box((-1, 1), (-1, 1))

@@ -20,9 +20,9 @@ from splinecam import (
     UnsupportedLayerError,
     compute_partition,
 )
-from splinecam.complexity import LocalComplexity, local_complexity
 from splinecam.convert import convert
-from splinecam.windows import region_count
+from splinecam.measures.complexity import LocalComplexity, local_complexity
+from splinecam.measures.windows import region_count
 
 
 def rows(n: int, *shape: int) -> np.ndarray:

@@ -10,13 +10,13 @@ from torch import nn
 
 import splinecam as sc
 from families import FAMILIES, SQUARE, Prefix, build, example, gaussian, linear
-from splinecam.curves import (
+from splinecam.errors import InvalidArgumentError
+from splinecam.measures.curves import (
     boundary_curves,
     boundary_distance,
     sample_boundary,
     units_near_boundary,
 )
-from splinecam.errors import InvalidArgumentError
 from strategies import polygons
 
 

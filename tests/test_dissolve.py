@@ -13,8 +13,8 @@ from comparison import default_mlp, on
 from families import FAMILIES, HEXAGON, SQUARE, example
 from meshes import assert_same, assert_sound, extent, mesh_of
 from splinecam import InvariantError, Partition
-from splinecam.dissolve import dissolve
-from splinecam.mesh import NOTHING_SHARED, Mesh, Shared
+from splinecam.cutting.dissolve import dissolve
+from splinecam.cutting.mesh import NOTHING_SHARED, Mesh, Shared
 
 GRID = np.array([[0.0, 0], [3, 0], [3, 3], [0, 3]])
 

@@ -144,7 +144,7 @@ def test_units_that_do_not_vary_are_infinitely_far():
 def test_many_directions_and_points_are_cut_into_batches(batch_size, monkeypatch):
     model, points = default_mlp(11, 9, 7, 3), rows(10, 11)
     expected = unit_distances(model, points).per_unit
-    monkeypatch.setattr("splinecam.distances.BATCH_INPUTS", 4)
+    monkeypatch.setattr("splinecam.measures.distances.BATCH_INPUTS", 4)
     found = unit_distances(model, points, batch_size=batch_size).per_unit
     for distances, exact in zip(found, expected, strict=True):
         np.testing.assert_allclose(distances, exact, rtol=1e-13)

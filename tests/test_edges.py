@@ -8,7 +8,7 @@ from torch import nn
 
 import splinecam as sc
 from families import FAMILIES, SQUARE, Prefix, build, example, gaussian, linear
-from splinecam.edges import bend_angles, layer_statistics, unit_statistics
+from splinecam.measures.edges import bend_angles, layer_statistics, unit_statistics
 from strategies import sliced_networks
 
 

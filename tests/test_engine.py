@@ -48,13 +48,13 @@ from splinecam import (
     RegionLimitError,
     Slice,
     compute_partition,
-    cutting,
-    mesh,
-    propagate,
 )
-from splinecam._workers import Workers
+from splinecam.common.workers import Workers
 from splinecam.convert import convert
-from splinecam.restrict import restrict
+from splinecam.cutting import mesh
+from splinecam.cutting import refine as cutting
+from splinecam.network import propagate
+from splinecam.network.restrict import restrict
 from strategies import integer_networks, sliced_networks
 
 WORD_BORDERS = [0, 1, 31, 32, 62, 63, 64, 65, 127, 128]
@@ -312,7 +312,7 @@ def many_blocks(monkeypatch):
         for grain in ("EDGE_GRAIN", "FACE_GRAIN", "VALUE_GRAIN", "PRODUCT_GRAIN"):
             monkeypatch.setattr(module, grain, 1, raising=False)
     monkeypatch.setattr(cutting, "CHEAP", 1)
-    monkeypatch.setattr("splinecam.subdivision.SMALL_VALUES", 0)
+    monkeypatch.setattr("splinecam.cutting.subdivision.SMALL_VALUES", 0)
 
 
 @pytest.fixture
@@ -576,7 +576,7 @@ def test_refuses_what_is_no_slice():
 
 
 def test_refuses_more_memory_than_is_free(monkeypatch):
-    monkeypatch.setattr("splinecam.subdivision.SMALL_VALUES", 0)
+    monkeypatch.setattr("splinecam.cutting.subdivision.SMALL_VALUES", 0)
     monkeypatch.setattr("splinecam.engine.NEGLIGIBLE", 0)
     monkeypatch.setattr("splinecam.engine.CHECKED", 1)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))

@@ -14,9 +14,9 @@ import pytest
 from comparison import assert_near, assert_same_structure, match_vertices, on
 from families import FAMILIES, GENERIC, LAYER_FAMILIES, Example, example, mixture, perturb
 from oracle import partition, read_sequential
+from splinecam.cutting.resolve import Resolver
+from splinecam.cutting.subdivision import Subdivision
 from splinecam.errors import InvariantError
-from splinecam.resolve import Resolver
-from splinecam.subdivision import Subdivision
 
 RTOL = 1e-5
 """Of coordinates, relative to the slice: where lines are nearly parallel, they are no better."""

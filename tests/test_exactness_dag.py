@@ -16,7 +16,7 @@ from families import perturb
 from families_dag import FAMILIES, STYLES, Example, example
 from oracle_graph import OracleGraph, partition_graph
 from splinecam.errors import SplineCamError
-from splinecam.verify import verify
+from splinecam.proof.verify import verify
 
 SCALES = [1e-8, 1e-12, 1e-15]
 

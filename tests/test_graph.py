@@ -12,7 +12,7 @@ from torch import nn
 
 from splinecam import Slice, compute_partition
 from splinecam.errors import InvalidArgumentError
-from splinecam.graph import adjacency_graph, hop_distances
+from splinecam.measures.graph import adjacency_graph, hop_distances
 from strategies import sliced_networks
 
 Cell = tuple[int, int]

@@ -14,7 +14,7 @@ from numba import njit
 
 from comparison import loops, on
 from families import DIAMOND, HEXAGON, build, example, gaussian
-from splinecam import InvariantError, mesh, subdivision
+from splinecam import InvariantError
 from splinecam._kernels.arrays import Bounds
 from splinecam._kernels.edges import sort_by_key
 from splinecam._kernels.loops import count_unsound
@@ -26,8 +26,9 @@ from splinecam._kernels.words import (
     trailing_zeros,
     unpack_set,
 )
-from splinecam._workers import Workers
-from splinecam.mesh import Mesh, check_mesh, polygon_mesh
+from splinecam.common.workers import Workers
+from splinecam.cutting import mesh, subdivision
+from splinecam.cutting.mesh import Mesh, check_mesh, polygon_mesh
 
 TESTS = Path(__file__).parent
 
@@ -205,8 +206,8 @@ for module in (edges, special, traversal, vanishing):  # intrinsics have no Pyth
 
 from comparison import ARRAYS, assert_exact, on
 from families import FAMILIES, GENERIC, example
-from splinecam.numbering import renumber
-from splinecam.stitch import stitch
+from splinecam.cutting.numbering import renumber
+from splinecam.tiling.stitch import stitch
 from tiles import cut, tiled
 import numpy as np
 import splinecam as sc

@@ -8,8 +8,8 @@ from torch import nn
 
 import splinecam as sc
 from families import FAMILIES, example, linear
-from splinecam import maps
-from splinecam._workers import Workers
+from splinecam.common.workers import Workers
+from splinecam.partition import maps
 from strategies import sliced_networks
 
 

@@ -10,7 +10,7 @@ from scipy.spatial.distance import pdist
 from torch import nn
 
 from splinecam import Partition, Slice, compute_partition
-from splinecam.measure import region_statistics
+from splinecam.measures.regions import region_statistics
 from strategies import sliced_networks
 
 

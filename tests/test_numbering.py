@@ -9,8 +9,8 @@ from comparison import default_mlp, on
 from families import FAMILIES, HEXAGON, SQUARE, UNIT_SQUARE, example, tent_map
 from meshes import assert_sound, mesh_of
 from splinecam import InvariantError
-from splinecam.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
-from splinecam.numbering import renumber
+from splinecam.cutting.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
+from splinecam.cutting.numbering import renumber
 
 Rng = np.random.Generator
 

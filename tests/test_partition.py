@@ -19,7 +19,8 @@ from comparison import (
     planar_slice,
 )
 from families import FAR, HEXAGON, SQUARE, TINY_OFFSET, example, generic, linear
-from splinecam import InvalidArgumentError, InvariantError, Partition, partition
+from splinecam import InvalidArgumentError, InvariantError, Partition
+from splinecam.partition import partition
 
 MODEL = default_mlp(2, 16, 16, 16, 3)
 

@@ -7,7 +7,7 @@ import pytest
 
 from comparison import default_mlp, on
 from families import SQUARE
-from splinecam.planar import Layer, PlanarNetwork
+from splinecam.network.planar import Layer, PlanarNetwork
 
 RNG = np.random.default_rng(0)
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import splinecam as sc
-from splinecam.boundary import decision_boundary, level_set
+from splinecam.measures.boundary import decision_boundary, level_set
 from splinecam.plotting import (
     _patterns,
     _polygons,

@@ -10,8 +10,8 @@ from torch import nn
 from comparison import default_mlp
 from splinecam import InvalidSliceError, Slice
 from splinecam.convert import convert
-from splinecam.planar import PlanarNetwork
-from splinecam.restrict import restrict
+from splinecam.network.planar import PlanarNetwork
+from splinecam.network.restrict import restrict
 
 BOX = Slice.box((-1, 1), (-1, 1))
 

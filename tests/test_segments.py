@@ -260,7 +260,7 @@ def test_integrated_gradients_of_batches_of_pieces(monkeypatch):
     model = default_mlp(6, 25, 25, 3)
     line = compute_segment_partition(model, Segment(*ends(6)))
     expected = integrated_gradients(model, line, 2)
-    monkeypatch.setattr("splinecam.segments.GRADIENT_ENTRIES", 60)
+    monkeypatch.setattr("splinecam.measures.segments.GRADIENT_ENTRIES", 60)
     np.testing.assert_allclose(integrated_gradients(model, line, 2), expected, rtol=1e-13)
 
 

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from splinecam._arguments import as_float64
+from splinecam.common.arguments import as_float64
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
 from splinecam.slices import Slice
 

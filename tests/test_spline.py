@@ -11,9 +11,9 @@ from torch import nn
 import splinecam as sc
 from families import Prefix, build, gaussian, linear
 from splinecam.errors import InvalidArgumentError
-from splinecam.jacobians import input_jacobians, sample_agop, slice_agop
-from splinecam.margins import region_margins
-from splinecam.spline import region_maps
+from splinecam.measures.jacobians import input_jacobians, sample_agop, slice_agop
+from splinecam.measures.margins import region_margins
+from splinecam.measures.spline import region_maps
 from strategies import polygons, sliced_networks
 
 
@@ -159,7 +159,7 @@ def test_jacobians_are_those_of_autograd_and_of_the_plane(deep):
 def test_jacobians_do_not_depend_on_the_batch(deep, monkeypatch):
     model, partition = deep
     whole = input_jacobians(partition, model)
-    monkeypatch.setattr("splinecam.jacobians.BATCH_ENTRIES", 1)
+    monkeypatch.setattr("splinecam.measures.jacobians.BATCH_ENTRIES", 1)
     np.testing.assert_allclose(input_jacobians(partition, model), whole, rtol=1e-12, atol=1e-14)
     assert input_jacobians(partition, model, []).shape == (0, 2, 3, 4)
 

@@ -10,8 +10,8 @@ from torch import nn
 
 import splinecam as sc
 from splinecam.errors import InvalidArgumentError, SplineCamError
-from splinecam.statistics import TOTALS, region_histogram, summarize_regions
-from splinecam.tables import to_frame
+from splinecam.measures.statistics import TOTALS, region_histogram, summarize_regions
+from splinecam.measures.tables import to_frame
 
 
 def random_partition(seed: int, width: int = 12) -> sc.Partition:
@@ -78,7 +78,9 @@ def test_intervals_are_students(partitions, confidence):
 
 def test_infinite_measures_are_left_out_of_means(monkeypatch):
     measures = {"aspect": np.array([2.0, np.inf, 4.0]), "width": np.array([np.nan] * 3)}
-    monkeypatch.setattr("splinecam.statistics.region_statistics", lambda partition: measures)
+    monkeypatch.setattr(
+        "splinecam.measures.statistics.region_statistics", lambda partition: measures
+    )
     three = sc.compute_partition(two_lines(), sc.Slice.box((0, 3), (0, 1)))
     assert three.n_regions == 3
     summary = summarize_regions(three)

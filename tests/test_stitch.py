@@ -13,11 +13,11 @@ from comparison import assert_agrees_with_model, default_mlp, on
 from families import FAMILIES, HEXAGON, RECTANGLE, SQUARE, UNIT_SQUARE, example, linear, tent_map
 from meshes import assert_same, extent, mesh_of
 from splinecam import InvalidArgumentError, InvariantError, Partition
-from splinecam.counting import count_regions, count_tile
-from splinecam.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
-from splinecam.numbering import renumber
-from splinecam.seams import Sides, TileMesh, find_corners, match_pieces
-from splinecam.stitch import stitch
+from splinecam.cutting.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
+from splinecam.cutting.numbering import renumber
+from splinecam.tiling.counting import count_regions, count_tile
+from splinecam.tiling.seams import Sides, TileMesh, find_corners, match_pieces
+from splinecam.tiling.stitch import stitch
 from strategies import networks
 from tiles import cut, fan, quadtree, tiled
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import splinecam as sc
-from splinecam import tiling
 from splinecam.errors import InvalidArgumentError, InvalidFileError
+from splinecam.tiling import jobs as tiling
 
 SQUARE = sc.Slice.box((-1, 1), (-1, 1))
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from comparison import ARRAYS, assert_identical, assert_same_structure, on
 from families_dag import FAMILIES, STYLES, example
 from oracle_graph import partition_graph
-from splinecam import Partition, RegionLimitError, Slice, compute_partition, engine, tiling
+from splinecam import Partition, RegionLimitError, Slice, compute_partition, engine
 from splinecam.convert import convert
-from splinecam.tiling import Job
+from splinecam.tiling import jobs as tiling
+from splinecam.tiling.jobs import Job
 
 INTEGERS = [name for name in ARRAYS if name != "vertices"]
 

@@ -10,7 +10,7 @@ from torch import nn
 from comparison import assert_exact, on
 from families import POLYGONS, SQUARE, Abs, linear
 from splinecam.convert import convert
-from splinecam.twins import find_twins
+from splinecam.cutting.twins import find_twins
 
 ROW, BIAS = [0.5, -0.75], 0.25
 

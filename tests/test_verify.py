@@ -16,11 +16,11 @@ from torch import nn
 import families
 from comparison import loops, on
 from splinecam import InvalidModelError, Partition, Slice, compute_partition
-from splinecam.certificate import Certificate
 from splinecam.convert import convert
-from splinecam.enclosures import Ball, EnclosedNetwork
 from splinecam.exact import ExactNetwork
-from splinecam.verify import verify
+from splinecam.proof.certificate import Certificate
+from splinecam.proof.enclosures import Ball, EnclosedNetwork
+from splinecam.proof.verify import verify
 
 SQUARE = Slice.box((-1, 1), (-1, 1))
 

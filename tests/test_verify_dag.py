@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-import splinecam.certificate
+import splinecam.proof.certificate
 from comparison import planar_slice
 from families_dag import FAMILIES, STYLES, example
 from oracle_as_partition import OracleAsPartition
 from oracle_graph import partition_graph
-from splinecam.certificate import Certificate
 from splinecam.convert import convert
-from splinecam.enclosures import Ball, EnclosedMaximum, EnclosedNetwork
 from splinecam.exact import ExactNetwork
-from splinecam.verify import verify as verify_partition
+from splinecam.proof.certificate import Certificate
+from splinecam.proof.enclosures import Ball, EnclosedMaximum, EnclosedNetwork
+from splinecam.proof.verify import verify as verify_partition
 
 
 def described(family: str, style: str, seed: int) -> tuple[OracleAsPartition, nn.Module]:
@@ -49,9 +49,9 @@ def test_partitions_are_proved(family, style):
 def test_batches_find_the_same(family, monkeypatch):
     p, model = described(family, "integer", 1)
     whole = verify(p, model)
-    monkeypatch.setattr(splinecam.certificate, "ENTRIES", 100)
-    monkeypatch.setattr(splinecam.certificate, "HELD_PATTERNS", 200)
-    monkeypatch.setattr(splinecam.certificate.batches, "__defaults__", (100,))
+    monkeypatch.setattr(splinecam.proof.certificate, "ENTRIES", 100)
+    monkeypatch.setattr(splinecam.proof.certificate, "HELD_PATTERNS", 200)
+    monkeypatch.setattr(splinecam.proof.certificate.batches, "__defaults__", (100,))
     parts = verify(p, model)
     assert parts.passed
     assert [c.n_checked for c in parts.checks] == [c.n_checked for c in whole.checks]

@@ -12,7 +12,7 @@ from torch import nn
 
 from comparison import default_mlp, on
 from splinecam import InvalidArgumentError, Partition, Slice, compute_partition
-from splinecam.windows import (
+from splinecam.measures.windows import (
     QUANTITIES,
     complexity_map,
     edge_density,

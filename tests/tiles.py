@@ -11,8 +11,8 @@ from torch import nn
 from comparison import planar_slice
 from meshes import mesh_of
 from splinecam import Partition, Slice, compute_partition
-from splinecam.mesh import Shared
-from splinecam.seams import TileMesh
+from splinecam.cutting.mesh import Shared
+from splinecam.tiling.seams import TileMesh
 
 Rng = np.random.Generator
 Place = tuple[int, int]

@@ -20,7 +20,7 @@ def bound_hinges(
     Parameters
     ----------
     weight, bias, breakpoints, weight_errors, bias_errors
-        Of the `splinecam.planar.Layer`.
+        Of the `splinecam.network.planar.Layer`.
     rounding : float
         Relative error of a sum over a row of `weight`.
     lipschitz, noise, size : float

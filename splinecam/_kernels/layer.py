@@ -19,10 +19,10 @@ def cut_layer(
 ):
     """Refine a mesh by chosen hinges and carry values, if float64 decides everything.
 
-    Runs the kernels of `splinecam.cutting.Cutter` in its order, on all edges and faces at once.
-    Both exist because passing through the interpreter for each kernel takes longer than the work
-    on a few hundred faces, while large meshes need threads and some need exact decisions: where
-    one is, this gives up and leaves the mesh to the `Cutter`.
+    Runs the kernels of `splinecam.cutting.refine.Cutter` in its order, on all edges and faces at
+    once. Both exist because passing through the interpreter for each kernel takes longer than the
+    work on a few hundred faces, while large meshes need threads and some need exact decisions:
+    where one is, this gives up and leaves the mesh to the `Cutter`.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba_array
 from numpy.typing import NDArray
 
 from splinecam._kernels.hashing import hash_regions
-from splinecam.partition import Partition
+from splinecam.partition.partition import Partition
 from splinecam.plotting._style import REGION_COLOURS
 
 

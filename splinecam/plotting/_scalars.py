@@ -11,7 +11,7 @@ from matplotlib.colors import CenteredNorm, Colormap, LogNorm, Normalize
 from matplotlib.ticker import Locator, MaxNLocator
 from numpy.typing import NDArray
 
-from splinecam.partition import Partition
+from splinecam.partition.partition import Partition
 from splinecam.plotting._style import DIVERGING, SEQUENTIAL
 
 SLIVERS = 0.01

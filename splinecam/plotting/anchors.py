@@ -13,9 +13,9 @@ from matplotlib.colors import Normalize
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import ArrayLike, NDArray
 
-from splinecam._arguments import as_float64
+from splinecam.common.arguments import as_float64
 from splinecam.errors import InvalidArgumentError
-from splinecam.partition import Partition
+from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import chosen_axes, overlay_axes, points_per_unit
 from splinecam.plotting._style import HALO, INK, LABEL_SIZE, POINT_LAYER, THUMBNAIL_LAYER
 from splinecam.slices import Slice

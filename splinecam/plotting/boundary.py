@@ -12,8 +12,8 @@ from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
-from splinecam.boundary import DecisionBoundary, decision_boundary
-from splinecam.partition import Partition
+from splinecam.measures.boundary import DecisionBoundary, decision_boundary
+from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import base_axes, overlay_axes, points_per_unit
 from splinecam.plotting._polygons import add_polygons
 from splinecam.plotting._style import CLASS_COLOURS, HALO, INK, LINE_LAYER, RASTERISE_ABOVE
@@ -125,7 +125,7 @@ def plot_classes(
     --------
     >>> import torch, splinecam as sc
     >>> from matplotlib.figure import Figure
-    >>> from splinecam.boundary import decision_boundary
+    >>> from splinecam.measures.boundary import decision_boundary
     >>> from splinecam.plotting import plot_classes
     >>> p = sc.compute_partition(torch.nn.Linear(2, 3), sc.Slice.box((-9, 9), (-9, 9)))
     >>> boundary = decision_boundary(p)

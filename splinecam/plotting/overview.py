@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from splinecam.boundary import DecisionBoundary
+from splinecam.measures.boundary import DecisionBoundary
 from splinecam.plotting.anchors import mark_anchors, plot_thumbnails
 from splinecam.plotting.boundary import plot_decision_boundary
 from splinecam.plotting.figure import new_figure

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import is_color_like
 
-from splinecam._arguments import as_float64
+from splinecam.common.arguments import as_float64
 from splinecam.errors import InvalidArgumentError
-from splinecam.partition import Partition
+from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import add_colour_bar, base_axes
 from splinecam.plotting._patterns import pattern_colours
 from splinecam.plotting._polygons import add_polygons

@@ -1,0 +1,1 @@
+"""Cutting a convex patch of the slice by all hinges of a network, layer by layer, exactly."""

@@ -1,0 +1,1 @@
+"""Checks of a partition against its model, up to a proof."""

@@ -1,0 +1,1 @@
+"""Cutting a slice tile by tile, and putting the tiles together."""
