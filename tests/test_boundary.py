@@ -16,7 +16,7 @@ from splinecam._kernels.envelope import Loops, evaluate_maps
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures import envelopes
 from splinecam.measures.boundary import DecisionBoundary, decision_boundary, level_set
-from splinecam.partition import maps
+from splinecam.partition import maps, output_maps
 from strategies import polygons
 
 BOX = sc.Slice.box((-1, 1), (-1, 1))
@@ -435,7 +435,8 @@ def test_the_result_does_not_depend_on_how_much_is_held_at_a_time(monkeypatch):
     whole = decision_boundary(partition)
     monkeypatch.setattr(envelopes, "MAP_ENTRIES", 12)
     monkeypatch.setattr(maps, "ENTRIES", 7)
-    parts = decision_boundary(partition)
+    monkeypatch.setattr(output_maps, "KEPT_BYTES", 0)
+    parts = decision_boundary(partition_of(model))
     assert len(whole.segments) > 6
     for name in ("segments", "regions", "classes", "piece_regions", "piece_classes"):
         assert np.array_equal(getattr(whole, name), getattr(parts, name)), name

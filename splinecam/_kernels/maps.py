@@ -9,7 +9,7 @@ from numba import njit, uint8
 
 from splinecam._kernels.arrays import JIT
 
-STRIP = 128
+STRIP = 512
 """Rows that one thread writes together, at least."""
 
 LOST = 2.0**-10
@@ -82,24 +82,34 @@ def spread_maps(start, stop, steps, columns, hinges, codes, spread):
                     _add_kink(rows, hinge, way, at, hinges, target, target)
                     if first_row == 0:
                         _flip(spread.signs[child], hinge)
-        for k in range(rows[0], rows[1]):
-            slope = abs(target[0, k]) + abs(target[1, k])
-            spread.peaks[child, k] = max(spread.peaks[before, k], slope)
-            if slope < LOST * spread.peaks[child, k]:
-                spread.is_lost[child] = True
+        if _note_peaks(rows, target, spread.peaks[before], spread.peaks[child]):
+            spread.is_lost[child] = True
 
 
 @njit(**JIT)
 def _add_kink(rows, hinge, sign, columns, hinges, source, target):
     """Write maps where a hinge has become positive (sign 1), or has ceased to be (-1)."""
     unit = hinges.units[hinge]
-    for i in range(3):
-        value = columns[i, unit]
-        if i == 2:
-            value -= hinges.breakpoints[hinge]
-        value *= sign
-        for k in range(rows[0], rows[1]):
-            target[i, k] = source[i, k] + value * hinges.kinks[hinge, k]
+    along_u = sign * columns[0, unit]
+    along_v = sign * columns[1, unit]
+    at_origin = sign * (columns[2, unit] - hinges.breakpoints[hinge])
+    kinks = hinges.kinks[hinge]
+    for k in range(rows[0], rows[1]):
+        target[0, k] = source[0, k] + along_u * kinks[k]
+        target[1, k] = source[1, k] + along_v * kinks[k]
+        target[2, k] = source[2, k] + at_origin * kinks[k]
+
+
+@njit(**JIT)
+def _note_peaks(rows, columns, before, peaks):
+    """Write the largest slopes on the way; return how many slopes are lost beside them."""
+    n_lost = 0
+    for k in range(rows[0], rows[1]):
+        slope = abs(columns[0, k]) + abs(columns[1, k])
+        peak = before[k] if before[k] > slope else slope
+        peaks[k] = peak
+        n_lost += slope < LOST * peak
+    return n_lost
 
 
 @njit(**JIT)

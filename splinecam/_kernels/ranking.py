@@ -41,24 +41,22 @@ def _update(c, value, values, winner, runner_up, lead):
 
 
 @njit(**JIT)
-def rank_corners(start, stop, regions, columns, vertices, offsets, loops, owners, ranks):
+def rank_corners(start, stop, regions, slopes, constants, vertices, offsets, loops, owners, ranks):
     """Rank the outputs at the vertices that a range of regions owns.
 
-    `columns` (k, 3, C) are the derivatives along u and v, and the values at the origin. Returns
-    how large each output is at those vertices.
+    `slopes` (k, C, 2) and `constants` (k, C) are the maps to the outputs there. Returns how large
+    each output is at those vertices.
     """
-    sizes = np.zeros(columns.shape[2])
-    values = np.empty(columns.shape[2])
+    sizes = np.zeros(slopes.shape[1])
+    values = np.empty(slopes.shape[1])
     for k in range(start, stop):
         region = regions[k]
         for i in range(offsets[region], offsets[region + 1]):
             v = loops[i]
             if owners[v] != region:
                 continue
-            ranking = (0, 0, np.inf)
+            ranking = _rank(k, slopes, constants, vertices[v], values)
             for c in range(len(values)):
-                value = columns[k, 0, c] * vertices[v, 0] + columns[k, 1, c] * vertices[v, 1]
-                ranking = _update(c, value + columns[k, 2, c], values, *ranking)
                 sizes[c] = max(sizes[c], abs(values[c]))
             ranks.winners[v] = ranking[0]
             ranks.runners_up[v] = ranking[1]
@@ -89,10 +87,10 @@ def measure_margins(start, stop, slopes, constants, vertices, offsets, loops, ce
 
 
 @njit(**JIT)
-def _rank(region, slopes, constants, point, values):
+def _rank(row, slopes, constants, point, values):
     """Winner, runner-up and lead at a point; writes the outputs there."""
     ranking = (0, 0, np.inf)
     for c in range(len(values)):
-        value = slopes[region, c, 0] * point[0] + slopes[region, c, 1] * point[1]
-        ranking = _update(c, value + constants[region, c], values, *ranking)
+        value = slopes[row, c, 0] * point[0] + slopes[row, c, 1] * point[1]
+        ranking = _update(c, value + constants[row, c], values, *ranking)
     return ranking

@@ -9,7 +9,7 @@ are cut.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 
@@ -25,8 +25,6 @@ from splinecam.measures.envelopes import (
     segments_inside,
     segments_on_edges,
 )
-from splinecam.network.planar import PlanarNetwork
-from splinecam.network.reduced import ReducedNetwork
 from splinecam.partition.partition import Partition
 
 
@@ -148,9 +146,10 @@ def decision_boundary(partition: Partition) -> DecisionBoundary:
     >>> boundary.class_areas.tolist()
     [0.5, 0.5]
     """
-    if partition.network.n_outputs == 1:
+    n_outputs = partition.network.n_outputs
+    if n_outputs == 1:
         return level_set(partition, 0, 0.0)
-    return _decide(partition, partition.network)
+    return _decide(partition, np.eye(n_outputs), np.zeros(n_outputs))
 
 
 def level_set(partition: Partition, output: int, value: float) -> DecisionBoundary:
@@ -194,16 +193,16 @@ def level_set(partition: Partition, output: int, value: float) -> DecisionBounda
         raise InvalidArgumentError(f"value is {value!r}; accepted: a finite number")
     weight = np.zeros((2, network.n_outputs))
     weight[1, output] = 1.0
-    return _decide(partition, network.with_outputs(weight, np.array([float(value), 0.0])))
+    return _decide(partition, weight, np.array([float(value), 0.0]))
 
 
-def _decide(partition: Partition, network: PlanarNetwork | ReducedNetwork) -> DecisionBoundary:
-    """Cut the regions by the greatest output of a network that has the partition's layers."""
+def _decide(partition: Partition, weight: Floats, bias: Floats) -> DecisionBoundary:
+    """Cut the regions by the greatest row of ``weight @ output + bias``."""
+    network = partition.network.with_outputs(weight, bias)
     # An output that repeats a lower one never wins.
     rows = np.column_stack([network.weight, network.bias])
     kept = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-    rivals = network.with_outputs(np.eye(network.n_outputs)[kept], np.zeros(len(kept)))
-    contest = replace(partition, network=rivals)
+    contest = partition.with_outputs(weight[kept], bias[kept])
     region_classes = classes_of_clear_regions(contest)
     cut = cut_by_class(contest, np.flatnonzero(region_classes < 0))
     segments = joined(

@@ -65,8 +65,8 @@ def _clear_winners(contest: Partition) -> Ints:
     loops = (contest.vertices, contest.region_offsets, contest.region_vertices)
     sizes = [np.zeros(contest.network.n_outputs)]
     with Workers() as workers:
-        for block, columns in contest.map_walk().blocks(workers):
-            arrays = (block, columns, *loops, owners, ranks)
+        for block, *maps in contest.output_maps.blocks(workers):
+            arrays = (block, *maps, *loops, owners, ranks)
             sizes += workers.run(rank_corners, len(block), *arrays, grain=REGION_GRAIN)
     # Relative to the whole slice: where all units are off, what is left is nothing but rounding.
     scale = np.max(sizes, axis=0)
@@ -158,7 +158,7 @@ def _evaluate(
     rows = np.where(is_wanted, np.cumsum(is_wanted) - 1, -1)
     shape = (np.count_nonzero(is_wanted), contest.network.n_outputs)
     values, margins = np.empty(shape), np.full(shape, -1.0)
-    maps = contest.affine_maps(around)
+    maps = contest.output_maps.of(around)
     evaluate_maps(around, loops, rows, *maps, ROUNDING, values, margins)
     return rows, values, margins
 
@@ -206,7 +206,7 @@ def _leading_directions(contest: Partition, regions: Ints, classes: Ints, ends: 
     for start in range(0, len(regions), step):
         held, pairs = regions[start : start + step], classes[start : start + step]
         wanted, rows = np.unique(held, return_inverse=True)
-        slopes, _ = contest.affine_maps(wanted)
+        slopes, _ = contest.output_maps.of(wanted)
         gradients[start : start + step] = slopes[rows, pairs[:, 0]] - slopes[rows, pairs[:, 1]]
     is_flat = ~gradients.any(axis=1)
     gradients[is_flat] = _to_left(ends[is_flat])

@@ -58,8 +58,9 @@ class MapWalk:
     nesting : Nesting
     edge_hinges, shared_edges, shared_hinges : ndarray
         As in `Partition`.
-    layer_patterns : callable
-        Patterns (k, D) of one layer's units in k regions, from the layer's number and the regions.
+    patterns : callable
+        Patterns (k, stop - first) of consecutive units in k regions, from the regions, the first
+        unit, counted through the network, and where to stop.
     """
 
     def __init__(
@@ -69,11 +70,11 @@ class MapWalk:
         edge_hinges: Integers,
         shared_edges: Integers,
         shared_hinges: Integers,
-        layer_patterns: Callable[[int, Integers], NDArray[np.unsignedinteger]],
+        patterns: Callable[[Integers, int, int], NDArray[np.unsignedinteger]],
     ):
-        self._network = network
+        self.network = network
         self._nesting = nesting
-        self._layer_patterns = layer_patterns
+        self._patterns = patterns
         offsets = np.empty(0, np.int64)
         if len(shared_edges):
             offsets = np.searchsorted(shared_edges, np.arange(len(edge_hinges) + 1))
@@ -83,35 +84,18 @@ class MapWalk:
         self._hinges = [self._layer_hinges(n, int(first[n])) for n in range(len(network.layers))]
 
     def _layer_hinges(self, number: int, first: int) -> Hinges:
-        layer = self._network.layers[number]
+        layer = self.network.layers[number]
         breakpoints = np.broadcast_to(layer.breakpoints, (layer.n_units, layer.n_breakpoints))
-        kinks = layer.kink_columns(self._network.following(number)[0])
+        kinks = layer.kink_columns(self.network.following(number)[0])
         return Hinges(first, layer.hinge_units, breakpoints.ravel(), kinks)
 
-    def outputs(self) -> tuple[Floats, Floats]:
-        """The maps to the outputs on all regions of the last level, R of them.
-
-        Returns
-        -------
-        A : ndarray
-            (R, out, 2) float64.
-        b : ndarray
-            (R, out) float64.
-        """
-        n_regions, n_outputs = self._nesting.n_regions, self._network.n_outputs
-        slopes, offsets = np.empty((n_regions, n_outputs, 2)), np.empty((n_regions, n_outputs))
-        with Workers() as workers:
-            for regions, columns in self.blocks(workers):
-                slopes[regions] = columns[:, :2].transpose(0, 2, 1)
-                offsets[regions] = columns[:, 2]
-        return slopes, offsets
-
-    def blocks(self, workers: Workers) -> Iterator[tuple[Integers, Floats]]:
-        """Yield regions, some at a time, with the maps (k, 3, out) to the outputs."""
+    def blocks(self, workers: Workers) -> Iterator[tuple[Integers, Floats, Floats]]:
+        """Yield regions, some at a time, with A (k, out, 2) and b (k, out) for the outputs."""
         deepest = self._nesting.n_layers
         for level, regions, columns in self.levels(workers, deepest):
             if level == deepest:
-                yield regions, columns
+                slopes = np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1))
+                yield regions, slopes, columns[:, 2].copy()
 
     def gradients(self, layers: Integers, units: Integers, regions: Integers) -> Floats:
         """(n, 2): gradients of units of given layers on regions of the partition."""
@@ -141,7 +125,7 @@ class MapWalk:
         of the last level the one to the outputs. A block precedes those of its regions' children.
         """
         workers.limit_blas()
-        columns = compose(np.eye(3, 2)[None], *self._network.following(-1))
+        columns = compose(np.eye(3, 2)[None], *self.network.following(-1))
         yield from self._below(Block(0, np.zeros(1, np.int32), columns), workers, deepest)
 
     def _below(self, block: Block, workers: Workers, deepest: int) -> Iterator[Block]:
@@ -202,8 +186,8 @@ class MapWalk:
         self, block: Block, steps: Steps, chosen: Integers, spread: Spread, workers: Workers
     ) -> None:
         """Write the maps on chosen children from the patterns there."""
-        layer = self._network.layers[block.level]
-        weight, bias = self._network.following(block.level)
+        layer = self.network.layers[block.level]
+        weight, bias = self.network.following(block.level)
 
         def compose_range(start: int, stop: int) -> None:
             step = max(1, ROOT_ENTRIES // block.columns[0].size)
@@ -226,12 +210,13 @@ class MapWalk:
         kept.
         """
         if level not in self._packed:
-            layer, members = self._network.layers[level], self._nesting.members[level]
+            layer, members = self.network.layers[level], self._nesting.members[level]
             bits = np.empty((len(members), -(-layer.n_hinges // 8)), np.uint8)
             step = max(1, PATTERN_ENTRIES // max(layer.n_hinges, 1))
+            units = self.network.units.first_units[level : level + 2]
             for start in range(0, len(members), step):
                 held = slice(start, start + step)
-                patterns = self._layer_patterns(level, members[held])
+                patterns = self._patterns(members[held], *units)
                 exceeded = patterns[:, :, None] > np.arange(layer.n_breakpoints)
                 bits[held] = np.packbits(exceeded.reshape(len(patterns), -1), axis=1)
             self._packed[level] = bits

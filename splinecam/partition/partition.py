@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
 from splinecam._kernels.loops import measure_faces
-from splinecam._kernels.traversal import collect_boxes, collect_patterns
 from splinecam.common.arguments import as_float64
 from splinecam.common.types import Floats, Ints
 from splinecam.cutting.flips import find_flips
@@ -31,17 +29,13 @@ from splinecam.partition.consistency import check_consistency
 from splinecam.partition.invariants import check_invariants
 from splinecam.partition.maps import MapWalk
 from splinecam.partition.nesting import Nesting
-from splinecam.partition.reduced_maps import ReducedMapWalk, Wanted
+from splinecam.partition.output_maps import OutputMaps
+from splinecam.partition.patterns import PatternWalk
+from splinecam.partition.reduced_maps import ReducedMapWalk
 from splinecam.partition.region_tree import RegionTree
 from splinecam.slices import Slice
 
 AnyArray = TypeVar("AnyArray", bound=np.ndarray)
-
-PATTERN_ENTRIES = 2**28
-"""Entries of patterns held at a time while affine maps of many regions are computed."""
-
-COLUMN_ENTRIES = 2**21
-"""Entries of affine maps into one layer that are composed at a time."""
 
 
 class EdgeFlips(NamedTuple):
@@ -270,22 +264,7 @@ class Partition:
         ndarray
             (k, n_units) unsigned int, units in execution order; for a ReLU 1 where z > 0.
         """
-        return self._unit_patterns(self._region_numbers(regions), 0, self.n_units)
-
-    def _unit_patterns(
-        self, regions: NDArray[np.integer], first: int, stop: int
-    ) -> NDArray[np.uint8]:
-        """The patterns, (k, stop - first), of consecutive units in regions."""
-        wanted, inverse = np.unique(regions, return_inverse=True)
-        rows = np.full(self.n_regions, -1, np.int32)
-        rows[wanted] = np.arange(len(wanted))
-        patterns = np.empty((len(wanted), stop - first), self.root_pattern.dtype)
-        collect_patterns(*self._pattern_walk(), rows, patterns, first)
-        return patterns[inverse]
-
-    def _layer_patterns(self, layer: int, regions: NDArray[np.integer]) -> NDArray[np.uint8]:
-        first, stop = self.network.units.first_units[layer : layer + 2]
-        return self._unit_patterns(regions, first, stop)
+        return self._pattern_walk.patterns(self._region_numbers(regions), 0, self.n_units)
 
     def affine_maps(self, regions: ArrayLike | None = None) -> tuple[Floats, Floats]:
         """The network's affine map on each region: output = A u + b in plane coordinates.
@@ -307,22 +286,20 @@ class Partition:
         b : ndarray
             (k, out) float64.
         """
-        if regions is None and isinstance(self.network, PlanarNetwork):
-            return self.map_walk().outputs()
-        chosen = self._region_numbers(regions)
-        if isinstance(self.network, ReducedNetwork):
-            wanted, inverse = np.unique(chosen, return_inverse=True)
-            slopes, offsets = self._reduced_walk(self.network).outputs(wanted)
-            return slopes[inverse], offsets[inverse]
-        slopes = np.empty((len(chosen), self.network.n_outputs, 2))
-        offsets = np.empty((len(chosen), self.network.n_outputs))
-        width = max([*self.layer_sizes, self.network.n_outputs])
-        for held in _ranges(len(chosen), PATTERN_ENTRIES // max(self.n_units, 1)):
-            patterns = self.patterns(chosen[held])
-            for part in _ranges(len(patterns), COLUMN_ENTRIES // (3 * width)):
-                rows = held[part]
-                slopes[rows], offsets[rows] = self.network.affine_maps(patterns[part])
-        return slopes, offsets
+        if regions is None:
+            return self.output_maps.all()
+        return self.output_maps.compose(self._region_numbers(regions))
+
+    @cached_property
+    def output_maps(self) -> OutputMaps:
+        """The affine maps on the regions, as they are kept."""
+        return OutputMaps(self.n_regions, self.map_walk(), self._pattern_walk)
+
+    def with_outputs(self, weight: Floats, bias: Floats) -> Partition:
+        """The same regions of a network with ``weight @ output + bias`` for its outputs."""
+        other = replace(self, network=self.network.with_outputs(weight, bias))
+        other.output_maps.derive(self.output_maps, weight, bias)
+        return other
 
     @cached_property
     def nesting(self) -> Nesting:
@@ -332,32 +309,22 @@ class Partition:
     def map_walk(self) -> MapWalk | ReducedMapWalk:
         """A walk through the regions with the affine maps on them."""
         if isinstance(self.network, ReducedNetwork):
-            return self._reduced_walk(self.network)
+            margin = vertex_error(self.slice.polygon)
+            loops = (self.vertices, self.region_offsets, self.region_vertices)
+            return ReducedMapWalk(
+                self.network, RegionTree(*loops, margin), self._pattern_walk.boxes
+            )
+        shared = (self.shared_edges, self.shared_hinges)
         return MapWalk(
-            *(self.network, self.nesting, self.edge_hinges),
-            *(self.shared_edges, self.shared_hinges, self._layer_patterns),
+            self.network, self.nesting, self.edge_hinges, *shared, self._pattern_walk.patterns
         )
 
-    def _reduced_walk(self, network: ReducedNetwork) -> ReducedMapWalk:
-        return ReducedMapWalk(network, self._region_tree, self._box_patterns)
-
     @cached_property
-    def _region_tree(self) -> RegionTree:
-        margin = vertex_error(self.slice.polygon)
-        return RegionTree(self.vertices, self.region_offsets, self.region_vertices, margin)
-
-    def _box_patterns(self, wanted: Wanted, count: int) -> NDArray[np.uint8]:
-        """The patterns (count,) of wanted units."""
-        patterns = np.empty(count, self.root_pattern.dtype)
-        collect_boxes(*self._pattern_walk(), wanted, patterns)
-        return patterns
-
-    def _pattern_walk(self) -> tuple[Any, Any, Any, Any, Any, Any]:
-        """What walks over regions that keep track of the pattern start from."""
+    def _pattern_walk(self) -> PatternWalk:
         shared = (self.shared_edges, self.shared_hinges)
-        return (
+        return PatternWalk(
             self.edge_regions[0, 0],
-            self.root_pattern.copy(),
+            self.root_pattern,
             *(self.region_offsets, self.region_halfedges, self.edge_regions),
             find_flips(self.network.units, 0, self.edge_hinges, shared),
         )
@@ -405,12 +372,6 @@ class Partition:
     def check_invariants(self) -> None:
         """Raise `InvariantError` unless this is a sound subdivision of the slice."""
         check_invariants(self)
-
-
-def _ranges(count: int, length: int) -> Iterator[NDArray[np.intp]]:
-    """Cut ``0 … count - 1`` into runs of at most `length` numbers, and at least one."""
-    step = max(1, length)
-    return (np.arange(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def _frozen(array: AnyArray) -> AnyArray:

@@ -66,12 +66,12 @@ class ReducedMapWalk:
         tree: RegionTree,
         patterns: Callable[[Wanted, int], np.ndarray],
     ):
-        self._network = network
+        self.network = network
         self._tree = tree
         self._patterns = patterns
 
-    def outputs(self, regions: Ints | None = None) -> tuple[Floats, Floats]:
-        """The maps to the outputs on regions (k,), each given once; by default all.
+    def outputs(self, regions: Ints) -> tuple[Floats, Floats]:
+        """The maps to the outputs on regions (k,), each given once.
 
         Returns
         -------
@@ -80,30 +80,32 @@ class ReducedMapWalk:
         b : ndarray
             (k, out) float64.
         """
-        chosen = np.arange(len(self._tree.order)) if regions is None else regions
         rows = np.empty(len(self._tree.order), np.int64)
-        rows[chosen] = np.arange(len(chosen))
-        n_outputs = self._network.n_outputs
-        slopes, offsets = np.empty((len(chosen), n_outputs, 2)), np.empty((len(chosen), n_outputs))
+        rows[regions] = np.arange(len(regions))
+        n_outputs = self.network.n_outputs
+        slopes, offsets = (
+            np.empty((len(regions), n_outputs, 2)),
+            np.empty((len(regions), n_outputs)),
+        )
         with Workers() as workers:
-            for held, columns in self.blocks(workers, chosen):
-                slopes[rows[held]] = columns[:, :2].transpose(0, 2, 1)
-                offsets[rows[held]] = columns[:, 2]
+            for held, *maps in self.blocks(workers, regions):
+                slopes[rows[held]], offsets[rows[held]] = maps
         return slopes, offsets
 
     def blocks(
         self, workers: Workers, regions: Ints | None = None
-    ) -> Iterator[tuple[Ints, Floats]]:
-        """Yield regions, some at a time, with the maps (k, 3, out) to the outputs."""
+    ) -> Iterator[tuple[Ints, Floats, Floats]]:
+        """Yield regions, some at a time, with A (k, out, 2) and b (k, out) for the outputs."""
         for network, held, columns in self._parts(workers, regions):
             outputs = np.tensordot(network.weight, columns, axes=1)
             outputs[:, 2] += network.bias[:, None]
-            yield held, np.ascontiguousarray(outputs.transpose(2, 1, 0))
+            slopes = np.ascontiguousarray(outputs[:, :2].transpose(2, 0, 1))
+            yield held, slopes, np.ascontiguousarray(outputs[:, 2].T)
 
     def gradients(self, layers: Ints, units: Ints, regions: Ints) -> Floats:
         """(n, 2): gradients of units of given layers, no max groups, on regions where they cut."""
         found = np.empty((len(layers), 2))
-        flat = np.array(self._network.units.first_units, np.int64)[layers] + units
+        flat = np.array(self.network.units.first_units, np.int64)[layers] + units
         order = np.argsort(regions, kind="stable")
         ascending = regions[order]
         with Workers() as workers:
@@ -148,7 +150,7 @@ class ReducedMapWalk:
             for child in box.children:
                 yield from descend(child, network)
 
-        yield from descend(self._tree.root, self._network)
+        yield from descend(self._tree.root, self.network)
 
     def _composed(
         self, batch: list[tuple[Ints, ReducedNetwork]], workers: Workers

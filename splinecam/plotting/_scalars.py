@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +40,7 @@ def _slope(p: Partition) -> Scalar:
 
 
 def _output(p: Partition) -> Scalar:
-    first = np.eye(1, p.network.n_outputs)
-    slopes, offsets = replace(p, network=p.network.with_outputs(first, np.zeros(1))).affine_maps()
+    slopes, offsets = p.with_outputs(np.eye(1, p.network.n_outputs), np.zeros(1)).affine_maps()
     values = (slopes[:, 0] * p.centroids).sum(axis=1) + offsets[:, 0]
     label = "output" if p.network.n_outputs == 1 else "output 0"
     if values.min() < 0 < values.max():
