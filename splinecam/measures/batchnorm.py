@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional
 
 from splinecam.common.batches import checked_device, checked_points
+from splinecam.common.types import Floats
 from splinecam.errors import UnsupportedLayerError
 from splinecam.measures.forward import ForwardWatch
-
-Floats = NDArray[np.float64]
 
 WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 """Functions whose second argument holds a weight vector for each channel."""

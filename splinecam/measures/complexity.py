@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from splinecam.common.arguments import check_integer
@@ -26,8 +26,6 @@ from splinecam.common.batches import (
 from splinecam.common.types import Floats, Ints
 from splinecam.measures.activations import ActivationWatch, Layers
 from splinecam.measures.windows import checked_radius
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,8 +46,8 @@ class LocalComplexity:
         Number of units of each layer.
     """
 
-    per_layer: Integers
-    per_unit: tuple[Integers, ...]
+    per_layer: Ints
+    per_unit: tuple[Ints, ...]
     layer_names: tuple[str, ...]
     layer_sizes: tuple[int, ...]
 
@@ -194,7 +192,7 @@ def _count_changes(z: Tensor, breakpoints: tuple[float, ...], n_corners: int) ->
     return Changes(changed.sum(dim=1), changed.sum(dim=0))
 
 
-def _joined(batches: Sequence[Changes]) -> tuple[Integers, Integers]:
+def _joined(batches: Sequence[Changes]) -> tuple[Ints, Ints]:
     per_point = torch.cat([changes.per_point for changes in batches])
     per_unit = torch.stack([changes.per_unit for changes in batches]).sum(dim=0)
     return per_point.cpu().numpy(), per_unit.cpu().numpy()

@@ -12,11 +12,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from splinecam.common.arguments import as_float64
+from splinecam.common.types import Floats, Ints
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures.boundary import DecisionBoundary
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 CELLS = 512
 """Cells along each side of the grid that tells which edges may be near a boundary."""
@@ -53,10 +51,10 @@ class BoundaryCurves:
     """
 
     joints: Floats
-    degrees: Integers
+    degrees: Ints
     angles: Floats
-    ends: Integers
-    components: Integers
+    ends: Ints
+    components: Ints
     lengths: Floats
     curvatures: Floats
     is_closed: NDArray[np.bool_]
@@ -128,11 +126,11 @@ def boundary_curves(boundary: DecisionBoundary) -> BoundaryCurves:
     )
 
 
-def _sums(groups: Integers, values: Floats, count: int) -> Floats:
+def _sums(groups: Ints, values: Floats, count: int) -> Floats:
     return np.bincount(groups, values, count).astype(np.float64)
 
 
-def _angles(boundary: DecisionBoundary, ends: Integers, degrees: Integers) -> Floats:
+def _angles(boundary: DecisionBoundary, ends: Ints, degrees: Ints) -> Floats:
     """(J,): the angle between the two segments at joints of degree 2, else NaN."""
     order = np.argsort(ends.ravel(), kind="stable")
     first = (np.cumsum(degrees) - degrees)[degrees == 2]
@@ -196,7 +194,7 @@ class BoundarySamples(NamedTuple):
     """(n, 2) float64, plane coordinates."""
     inputs: Floats
     """(n, *input_shape) float64, the points in input space."""
-    segments: Integers
+    segments: Ints
     """(n,) int64, the segment of each."""
 
 
@@ -315,11 +313,11 @@ def _edges_around(boundary: DecisionBoundary, reach: float) -> NDArray[np.intp]:
     partition = boundary.partition
     low, high = partition.slice.polygon.min(axis=0), partition.slice.polygon.max(axis=0)
 
-    def cells(corners: Floats) -> Integers:
+    def cells(corners: Floats) -> Ints:
         places = (corners - low) * (CELLS / (high - low))
         return np.clip(places, 0, CELLS - 1).astype(np.int64)
 
-    def boxes(segments: Floats, margin: float) -> tuple[Integers, Integers, Integers, Integers]:
+    def boxes(segments: Floats, margin: float) -> tuple[Ints, Ints, Ints, Ints]:
         first, last = cells(segments.min(axis=1) - margin), cells(segments.max(axis=1) + margin)
         return first[:, 0], first[:, 1], last[:, 0] + 1, last[:, 1] + 1
 

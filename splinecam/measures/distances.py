@@ -27,12 +27,10 @@ from splinecam.common.batches import (
     input_size,
     point_batches,
 )
+from splinecam.common.types import Floats, Ints
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures.activations import ActivationWatch, Layers
 from splinecam.partition.partition import Partition
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +87,8 @@ def unit_distances(
     affine function at the point is t. The least one of all units is the distance to the boundary
     of the point's linear region (Hanin & Rolnick, "Complexity of linear regions in deep networks",
     ICML 2019), exactly, wherever the network is piecewise linear and all its units are looked at;
-    for smooth activations and attention it is so to first order. The distance to another unit is
+    for smooth activations and attention it is so to first order. Max groups are no units: where
+    their arg-max changes is not looked at. The distance to another unit is
     that to its zero set if the foot of the perpendicular is in the region too.
 
     The gradients are derivatives along all D input coordinates, by forward-mode automatic
@@ -192,7 +191,7 @@ def nearest_edges(partition: Partition, uv: ArrayLike) -> NearestEdges:
 class NearestEdges(NamedTuple):
     """The edges nearest to n points; made by `nearest_edges`."""
 
-    edges: Integers
+    edges: Ints
     """(n,) int64, edges of the partition; -1 where it has none inside the slice."""
     distances: Floats
     """(n,) float64, in units of the input space; infinite without edges."""

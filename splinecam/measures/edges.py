@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinecam._kernels.forest import grow_forest, sum_below
+from splinecam.common.types import Floats, Ints
 from splinecam.cutting.mesh import places_within
 from splinecam.partition.partition import Partition
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 
 def unit_statistics(partition: Partition) -> dict[str, NDArray[Any]]:
@@ -222,7 +220,7 @@ def bend_angles(partition: Partition) -> dict[str, NDArray[Any]]:
     }
 
 
-def _hinges_of_edges(partition: Partition) -> tuple[Integers, Integers, NDArray[np.int8]]:
+def _hinges_of_edges(partition: Partition) -> tuple[Ints, Ints, NDArray[np.int8]]:
     """Inner edges and all hinges that change sign there: 1 if positive on the left, else -1."""
     inner = np.flatnonzero(partition.edge_hinges >= 0)
     codes = partition.shared_hinges
@@ -250,7 +248,7 @@ def _gains(partition: Partition) -> Floats:
     return gains
 
 
-def _lowest_hinges(partition: Partition) -> Integers:
+def _lowest_hinges(partition: Partition) -> Ints:
     """(V,): the first of the hinges whose edges meet at each vertex."""
     lowest = np.full(partition.n_vertices, np.iinfo(np.int32).max, np.int32)
     inner = np.flatnonzero(partition.edge_hinges >= 0)

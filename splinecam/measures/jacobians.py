@@ -11,13 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from splinecam.common.arguments import real_array
+from splinecam.common.types import Floats
 from splinecam.convert import convert
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures.held import held_values, program_of
 from splinecam.partition.partition import Partition
 from splinecam.program import Program
-
-Floats = NDArray[np.float64]
 
 BATCH_ENTRIES = 2**22
 """Entries of all values of the program that are held at a time."""

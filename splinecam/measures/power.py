@@ -21,17 +21,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import nn
 
 from splinecam.common.arguments import as_float64, check_integer
+from splinecam.common.types import Floats, Ints
 from splinecam.errors import InvalidArgumentError, InvariantError, UnsupportedLayerError
 from splinecam.measures.held import held_values, program_of
 from splinecam.network.planar import PlanarNetwork
 from splinecam.partition.partition import Partition
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 MAP_ENTRIES = 2**24
 """Entries of affine maps that are composed at a time."""
@@ -66,8 +64,8 @@ class PowerDiagram:
     layer: int
     centroids: Floats
     radii: Floats
-    parents: Integers
-    cells: Integers
+    parents: Ints
+    cells: Ints
 
     def __post_init__(self) -> None:
         for array in (self.centroids, self.radii, self.parents, self.cells):
@@ -81,7 +79,7 @@ class PowerDiagram:
             f"centroids in R^{dim}>"
         )
 
-    def assign(self, points: ArrayLike, parents: ArrayLike) -> Integers:
+    def assign(self, points: ArrayLike, parents: ArrayLike) -> Ints:
         """Find the cells that have the least power at points.
 
         Parameters
@@ -305,7 +303,7 @@ def _chain(partition: Partition) -> PlanarNetwork:
     )
 
 
-def _nested(partition: Partition, layer: int) -> tuple[Integers, Integers, Integers]:
+def _nested(partition: Partition, layer: int) -> tuple[Ints, Ints, Ints]:
     """The cell of each region (R,), the parent of each cell (C,), a region in each cell (C,)."""
     outer, cells = (labels.astype(np.int64) for labels in partition.nesting.labels[layer:][:2])
     members = np.unique(cells, return_index=True)[1].astype(np.int64)
@@ -324,7 +322,7 @@ def _batches(count: int, entries: int, limit: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 
-def _in_plane(partition: Partition, layer: int, members: Integers) -> tuple[Floats, Floats]:
+def _in_plane(partition: Partition, layer: int, members: Ints) -> tuple[Floats, Floats]:
     """Gradients (C, 2) and offsets (C,) of the sum of a layer's activations in some regions."""
     network, units = _chain(partition), _own_units(partition, layer)
     gradients, constants = np.empty((len(members), 2)), np.empty(len(members))
@@ -338,7 +336,7 @@ def _in_plane(partition: Partition, layer: int, members: Integers) -> tuple[Floa
 
 
 def _in_input_space(
-    partition: Partition, layer: int, members: Integers, model: nn.Module
+    partition: Partition, layer: int, members: Ints, model: nn.Module
 ) -> tuple[Floats, Floats]:
     """Gradients (C, D) and offsets (C,) likewise, by one backward pass through the model."""
     names, sizes = partition.layer_names, partition.layer_sizes

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from splinecam._kernels.circles import enclose_circles, inscribe_circles
 from splinecam._kernels.shapes import measure_flatness, measure_spans
+from splinecam.common.types import Floats
 from splinecam.common.workers import Workers
 from splinecam.partition.partition import Partition
-
-Floats = NDArray[np.float64]
 
 SHORTEST = 1e-10
 """Added to the denominator of the eccentricity, in units of the plane, as in SplineCam's code."""

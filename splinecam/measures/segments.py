@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from splinecam.common.arguments import as_float64, check_integer, real_array
+from splinecam.common.types import Floats, Ints
 from splinecam.convert import convert
 from splinecam.engine import compute_partition
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
@@ -27,9 +28,6 @@ from splinecam.measures.boundary import decision_boundary
 from splinecam.measures.held import held_values, program_of
 from splinecam.partition.partition import Partition
 from splinecam.slices import Slice
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 GRADIENT_ENTRIES = 2**24
 """Entries of inputs, or of activations, that are differentiated at a time."""
@@ -109,13 +107,13 @@ class Segment:
 class Breaks(NamedTuple):
     """Which units change along a segment, one entry for each breakpoint and unit."""
 
-    breakpoints: Integers
+    breakpoints: Ints
     """(n,) int64, ascending: indices into `SegmentPartition.breakpoints`."""
-    layers: Integers
+    layers: Ints
     """(n,) int64, indices into `SegmentPartition.layer_names`."""
-    units: Integers
+    units: Ints
     """(n,) int64, within the layer."""
-    steps: Integers
+    steps: Ints
     """(n,) int64: the unit's pattern behind the breakpoint minus that before it."""
 
 
@@ -124,7 +122,7 @@ class Decisions(NamedTuple):
 
     breakpoints: Floats
     """(k + 1,) float64, ascending from 0 to 1: where the class changes, and the ends."""
-    classes: Integers
+    classes: Ints
     """(k,) int64: the class between one and the next."""
 
 
@@ -161,7 +159,7 @@ class SegmentPartition:
     layer_names: tuple[str, ...]
     layer_sizes: tuple[int, ...]
     _strips: Partition  # of the unit square of (t, s)
-    _order: Integers  # its regions by t
+    _order: Ints  # its regions by t
 
     def __post_init__(self) -> None:
         for array in (self.breakpoints, self.values, self.slopes, self.patterns, *self.breaks):
@@ -334,7 +332,7 @@ class _Along(nn.Module):
         return self.model(points.reshape(-1, *self._shape))
 
 
-def _order_along(strips: Partition) -> Integers:
+def _order_along(strips: Partition) -> Ints:
     """The regions in the order of t: a way through the chain of neighbours."""
     inner = strips.edge_regions[strips.edge_hinges >= 0]
     chain = coo_array(
@@ -346,7 +344,7 @@ def _order_along(strips: Partition) -> Integers:
     return order.astype(np.int64)
 
 
-def _breaks(strips: Partition, order: Integers) -> tuple[Floats, Breaks]:
+def _breaks(strips: Partition, order: Ints) -> tuple[Floats, Breaks]:
     """The parameters where units change, with the ends, and which units these are."""
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinecam._kernels.slopes import decompose_slopes, measure_changes
+from splinecam.common.types import Floats
 from splinecam.common.workers import Workers
 from splinecam.partition.partition import Partition
-
-Floats = NDArray[np.float64]
 
 GRAIN = 4096
 """Least number of regions or edges that is worth a range of its own."""

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from splinecam.common.arguments import as_float64
+from splinecam.common.types import Floats
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures.regions import region_statistics
 from splinecam.partition.partition import Partition
-
-Floats = NDArray[np.float64]
 
 TOTALS = ("n_regions", "region_density", "edge_density")
 """What `summarize_regions` says of partitions as wholes, before the means over their regions."""

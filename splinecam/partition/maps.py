@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinecam._kernels.maps import STRIP, EdgeCodes, Hinges, Spread, Steps, spread_maps
+from splinecam.common.types import Ints
 from splinecam.common.workers import Workers
 from splinecam.cutting.mesh import places_within
 from splinecam.network.planar import Floats, PlanarNetwork, compose
 from splinecam.partition.nesting import Nesting
-
-Integers = NDArray[np.integer]
 
 ENTRIES = 2**23
 """Entries of the maps on one level's regions that are held at a time."""
@@ -45,7 +44,7 @@ class Block(NamedTuple):
     """Affine maps on some regions of one level."""
 
     level: int
-    regions: Integers  # (k,), by their numbers in the level
+    regions: Ints  # (k,), by their numbers in the level
     columns: Floats  # (k, 3, D): derivatives along u and v, and values at the origin
 
 
@@ -67,10 +66,10 @@ class MapWalk:
         self,
         network: PlanarNetwork,
         nesting: Nesting,
-        edge_hinges: Integers,
-        shared_edges: Integers,
-        shared_hinges: Integers,
-        patterns: Callable[[Integers, int, int], NDArray[np.unsignedinteger]],
+        edge_hinges: Ints,
+        shared_edges: Ints,
+        shared_hinges: Ints,
+        patterns: Callable[[Ints, int, int], NDArray[np.unsignedinteger]],
     ):
         self.network = network
         self._nesting = nesting
@@ -89,7 +88,7 @@ class MapWalk:
         kinks = layer.kink_columns(self.network.following(number)[0])
         return Hinges(first, layer.hinge_units, breakpoints.ravel(), kinks)
 
-    def blocks(self, workers: Workers) -> Iterator[tuple[Integers, Floats, Floats]]:
+    def blocks(self, workers: Workers) -> Iterator[tuple[Ints, Floats, Floats]]:
         """Yield regions, some at a time, with A (k, out, 2) and b (k, out) for the outputs."""
         deepest = self._nesting.n_layers
         for level, regions, columns in self.levels(workers, deepest):
@@ -97,7 +96,7 @@ class MapWalk:
                 slopes = np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1))
                 yield regions, slopes, columns[:, 2].copy()
 
-    def gradients(self, layers: Integers, units: Integers, regions: Integers) -> Floats:
+    def gradients(self, layers: Ints, units: Ints, regions: Ints) -> Floats:
         """(n, 2): gradients of units of given layers on regions of the partition."""
         found = np.empty((len(layers), 2))
         if not len(layers):
@@ -183,7 +182,7 @@ class MapWalk:
         return spread
 
     def _compose(
-        self, block: Block, steps: Steps, chosen: Integers, spread: Spread, workers: Workers
+        self, block: Block, steps: Steps, chosen: Ints, spread: Spread, workers: Workers
     ) -> None:
         """Write the maps on chosen children from the patterns there."""
         layer = self.network.layers[block.level]

@@ -11,11 +11,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splinecam._kernels.forest import grow_forest
-
-Integers = NDArray[np.integer]
+from splinecam.common.types import Ints
 
 
 class Children(NamedTuple):
@@ -25,11 +23,11 @@ class Children(NamedTuple):
     like an arrangement of lines, and a shortest way crosses each line once at most.
     """
 
-    nodes: Integers  # (n,): the regions, by their numbers in the children's level
-    parents: Integers  # (n,): the parent of each region, by the region's number
-    offsets: Integers  # (parents + 1,): where the children of each parent begin in `nodes`
-    predecessors: Integers  # (n,): place of the tree's node before, within its group; -1 at a root
-    crossed: Integers  # (n,): 2 e where edge e was crossed to its left, 2 e + 1 to its right; or -1
+    nodes: Ints  # (n,): the regions, by their numbers in the children's level
+    parents: Ints  # (n,): the parent of each region, by the region's number
+    offsets: Ints  # (parents + 1,): where the children of each parent begin in `nodes`
+    predecessors: Ints  # (n,): place of the tree's node before, within its group; -1 at a root
+    crossed: Ints  # (n,): 2 e where edge e was crossed to its left, 2 e + 1 to its right; or -1
 
 
 class Nesting:
@@ -44,9 +42,7 @@ class Nesting:
         (E,) int32, the first layer that made each edge; -1 on the slice's boundary.
     """
 
-    def __init__(
-        self, n_regions: int, n_layers: int, edge_regions: Integers, edge_layers: Integers
-    ):
+    def __init__(self, n_regions: int, n_layers: int, edge_regions: Ints, edge_layers: Ints):
         self.n_regions = n_regions
         self.n_layers = n_layers
         self._edge_regions = edge_regions
@@ -73,20 +69,20 @@ class Nesting:
         return tuple(reversed(found))
 
     @cached_property
-    def labels(self) -> tuple[Integers, ...]:
+    def labels(self) -> tuple[Ints, ...]:
         """For each level, (R,) int32: which of its regions holds each region of the partition."""
-        labels: list[Integers] = [np.arange(self.n_regions, dtype=np.int32)]
+        labels: list[Ints] = [np.arange(self.n_regions, dtype=np.int32)]
         for children in reversed(self.children):
             labels.append(children.parents[labels[-1]])
         return tuple(reversed(labels))
 
     @cached_property
-    def members(self) -> tuple[Integers, ...]:
+    def members(self) -> tuple[Ints, ...]:
         """For each level, one region of the partition in each of its regions.
 
         It is in the region's first child, too.
         """
-        members: list[Integers] = [np.arange(self.n_regions, dtype=np.int32)]
+        members: list[Ints] = [np.arange(self.n_regions, dtype=np.int32)]
         for children in reversed(self.children):
             members.append(members[-1][children.nodes[children.offsets[:-1]]])
         return tuple(reversed(members))

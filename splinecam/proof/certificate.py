@@ -11,10 +11,10 @@ from typing import NamedTuple, SupportsInt
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam.common.types import Ints
 from splinecam.partition.partition import Partition
 from splinecam.slices import Slice
 
-Ints = NDArray[np.integer]
 Patterns = NDArray[np.uint8]
 
 TOLERANCE = 1e-9

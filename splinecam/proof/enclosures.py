@@ -20,11 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from splinecam.common.types import Floats
 from splinecam.linear import LinearMap, Shape
 from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program, Step
 from splinecam.slices import Slice
-
-Floats = NDArray[np.float64]
 
 TWO_ROUNDINGS = 2.0**-52
 """Twice the unit roundoff of float64."""

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from splinecam.common.types import Floats, Ints
 from splinecam.convert.forward import Forward
 from splinecam.partition.partition import Partition
 from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
 from splinecam.proof.certificate import Record, allowed_distance, batches, corner_regions
 from splinecam.slices import Slice
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 Patterns = NDArray[np.uint8]
 Model = nn.Module | ExportedProgram
 

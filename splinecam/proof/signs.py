@@ -14,12 +14,12 @@ from typing import Any, SupportsInt
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam.common.types import Ints
 from splinecam.exact import ExactNetwork, Row, sign_at
 from splinecam.proof.certificate import Record, batches
 from splinecam.proof.enclosures import Ball, EnclosedBend, EnclosedMaximum, EnclosedNetwork
 from splinecam.proof.sites import Sites
 
-Ints = NDArray[np.integer]
 Flags = NDArray[np.bool_]
 SignArray = NDArray[np.int8]
 Patterns = NDArray[np.uint8]

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam.common.types import Floats, Ints
 from splinecam.exact import (
     ExactNetwork,
     Point,
@@ -27,9 +28,6 @@ from splinecam.partition.partition import Partition
 from splinecam.proof.certificate import Failure, Record, allowed_distance, batches
 from splinecam.proof.enclosures import Ball, EnclosedBend, EnclosedNetwork, round_up
 from splinecam.slices import Slice
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 
 SWEEP: Row = (-613, 1019, 0)
 """A line along which to look for minima; hardly any edge is at right angles to it."""

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from splinecam.common.types import Floats, Ints
 from splinecam.convert import convert
 from splinecam.errors import InvariantError
 from splinecam.partition.partition import Partition
@@ -36,9 +36,6 @@ from splinecam.proof.certificate import (
 )
 from splinecam.proof.observation import Model, Observation, inner_points, piece_table
 from splinecam.proof.strict import prove
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 
 ROUNDING = 1e-12
 """Error that affine maps may have, relative to the numbers that they add up."""
