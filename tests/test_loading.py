@@ -198,7 +198,9 @@ def test_file_that_is_no_exported_program_is_refused(data: bytes | None, tmp_pat
 # ONNX
 
 
-def write_onnx(path: Path, nodes: list, shape: list[object], n_outputs: int, **weights) -> Path:
+def write_onnx(
+    path: Path, nodes: list, shape: list[object], n_outputs: int, opset: int = 8, **weights
+) -> Path:
     """Write a network of float32 values; weights become float32 constants, shapes int64."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper, save
@@ -210,8 +212,8 @@ def write_onnx(path: Path, nodes: list, shape: list[object], n_outputs: int, **w
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], n_outputs])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
     )
-    opset = helper.make_opsetid("", 8)
-    save(helper.make_model(graph, opset_imports=[opset], ir_version=4), str(path))
+    operators = helper.make_opsetid("", opset)
+    save(helper.make_model(graph, opset_imports=[operators], ir_version=4), str(path))
     return path
 
 
@@ -249,6 +251,54 @@ def test_onnx_file_with_a_fixed_batch_and_an_old_opset(tmp_path: Path) -> None:
     torch.testing.assert_close(program(x), hidden.flatten(1) @ matrix + bias)
     assert [s.n_units for s in program.piecewise_steps] == [8, 8]
     assert "torchvision" not in sys.modules or hasattr(sys.modules["torchvision"], "__version__")
+
+
+@needs_onnx
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("size", "stride"), [(6, 1), (6, 2), (7, 2), (7, 3)])
+def test_onnx_paddings_without_numbers(tmp_path: Path, mode: str, size: int, stride: int) -> None:
+    import numpy as np
+    from onnx.helper import make_node
+
+    kernel = np.random.default_rng(0).normal(size=(1, 1, 3, 2)).astype(np.float32)
+    strides = [stride, stride]
+    node = make_node("Conv", ["x", "kernel"], ["y"], auto_pad=mode, strides=strides)
+    path = write_onnx(tmp_path / "net.onnx", [node], ["n", 1, size, size], 9, 9, kernel=kernel)
+    program, x = convert(sc.load_model(path), (1, size, size)), inputs(1, size, size)
+    pads = []
+    for width in (2, 3):  # of the kernel's last dimension first, as `pad` takes them
+        total = max((-(-size // stride) - 1) * stride + width - size, 0)
+        before = total // 2 if mode == "SAME_UPPER" else total - total // 2
+        pads += [before, total - before]
+    padded = nn.functional.pad(x, pads)
+    expected = nn.functional.conv2d(padded, torch.tensor(kernel).double(), stride=stride)
+    assert expected.shape[2:] == (-(-size // stride),) * 2
+    torch.testing.assert_close(program(x).reshape(expected.shape), expected)
+
+
+@needs_onnx
+@pytest.mark.parametrize("opset", [9, 13])
+def test_onnx_dropout_and_axes_given_as_tensors(tmp_path: Path, opset: int) -> None:
+    import numpy as np
+    from onnx.helper import make_node
+
+    weights = {"matrix": np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)}
+    nodes = [make_node("MatMul", ["x", "matrix"], ["a"]), make_node("Relu", ["a"], ["b"])]
+    if opset == 9:
+        nodes += [make_node("Dropout", ["b"], ["c", "mask"], ratio=0.25)]
+        nodes += [make_node("Unsqueeze", ["c"], ["d"], axes=[1])]
+        nodes += [make_node("Squeeze", ["d"], ["y"], axes=[1])]
+    else:
+        weights |= {"ratio": np.float32(0.25), "axes": np.array([1])}
+        nodes += [make_node("Dropout", ["b", "ratio"], ["c"])]
+        nodes += [make_node("Unsqueeze", ["c", "axes"], ["d"])]
+        nodes += [make_node("Squeeze", ["d", "axes"], ["y"])]
+    path = write_onnx(tmp_path / "net.onnx", nodes, ["n", 4], 3, opset, **weights)
+    model = sc.load_model(path)
+    assert not model.training
+    x = inputs(4)
+    expected = (x @ torch.tensor(weights["matrix"]).double()).relu()
+    torch.testing.assert_close(convert(model, (4,))(x), expected)
 
 
 @needs_onnx

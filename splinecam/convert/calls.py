@@ -97,6 +97,8 @@ class Call:
         def to_meta(tensor: Tensor) -> Tensor:
             if isinstance(tensor, TracedTensor) or self.function is Tensor.__getitem__:
                 return tensor  # masks select as many entries as they hold
+            if _is_integer(tensor):
+                return tensor  # torch reads it where it takes a number, such as `dim`
             constants.append(torch.empty_like(tensor, device="meta"))
             return constants[-1]
 
@@ -117,6 +119,9 @@ class Call:
             raise self.refusal(
                 f"{self.operation} is called in a way that is not supported: {error}"
             ) from error
+        dim = bound.arguments.get("dim")
+        if isinstance(dim, Tensor) and _is_integer(dim):
+            bound.arguments["dim"] = int(dim)
         may_write = self.function.__name__.partition(".")[0].endswith("_")
         self._in_place = may_write or bound.arguments.get("inplace", False)
         outcome = handler(*bound.args, **bound.kwargs)
@@ -340,3 +345,9 @@ class OnInnerBatch:
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Apply to a batch of batches."""
         return self.function(x.flatten(0, 1), *args, **kwargs).unflatten(0, x.shape[:2])
+
+
+def _is_integer(tensor: Tensor) -> bool:
+    """Whether a tensor is one integer, in no dimensions."""
+    is_number = tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool
+    return tensor.ndim == 0 and not is_number

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -52,9 +53,52 @@ def load_onnx(path: Path) -> nn.Module:
     except (DecodeError, onnx.checker.ValidationError, RuntimeError) as error:
         raise InvalidFileError(f"{path} is not an ONNX model: {error}") from error
     try:
-        return convert(model)
+        return convert(_simplified(model, onnx)).eval()
     except (NotImplementedError, RuntimeError, ValueError) as error:
         raise UnsupportedLayerError(f"{path}: onnx2torch cannot convert it: {error}") from error
+
+
+def _simplified(model: Any, onnx: ModuleType) -> Any:
+    """The model without what inference leaves out, and with the paddings written as numbers.
+
+    These are operators that onnx2torch does not know.
+    """
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*inferred.input, *inferred.value_info)
+    }
+    for initializer in inferred.initializer:
+        shapes[initializer.name] = list(initializer.dims)
+    for node in model.graph.node:
+        if node.op_type == "Dropout":
+            node.op_type = "Identity"
+            del node.input[1:], node.output[1:], node.attribute[:]
+        if node.op_type in ("Conv", "MaxPool", "AveragePool"):
+            _write_padding(node, shapes, onnx)
+    return model
+
+
+def _write_padding(node: Any, shapes: dict[str, list[int]], onnx: ModuleType) -> None:
+    """Replace ``auto_pad="SAME_UPPER"`` or ``"SAME_LOWER"`` by the padding that it stands for."""
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    mode = attributes.get("auto_pad", b"NOTSET").decode()
+    sizes = shapes.get(node.input[0], [])[2:]
+    if not mode.startswith("SAME") or not sizes or not all(sizes):
+        return
+    kernel = attributes.get("kernel_shape") or shapes[node.input[1]][2:]
+    strides = attributes.get("strides", [1] * len(kernel))
+    dilations = attributes.get("dilations", [1] * len(kernel))
+    # As many outputs as strides fit into the input (ONNX, operator Conv).
+    totals = [
+        max((-(-size // step) - 1) * step + gap * (k - 1) + 1 - size, 0)
+        for size, step, gap, k in zip(sizes, strides, dilations, kernel, strict=True)
+    ]
+    smaller, larger = [t // 2 for t in totals], [t - t // 2 for t in totals]
+    pads = smaller + larger if mode == "SAME_UPPER" else larger + smaller
+    kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads")]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute("pads", pads)])
 
 
 @contextmanager
