@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import torch
 from torch import nn
-from torch.export import ExportedProgram
-from tqdm import tqdm
 
 from splinecam._kernels.arrays import Mesh
 from splinecam.common.batches import checked_device
@@ -23,6 +20,7 @@ from splinecam.cutting.mesh import NOTHING_SHARED, Shared, check_mesh
 from splinecam.cutting.numbering import renumber
 from splinecam.cutting.patches import Patch
 from splinecam.cutting.refine import Cutter
+from splinecam.cutting.small import cut_small
 from splinecam.cutting.subdivision import Context, Subdivision
 from splinecam.cutting.twins import find_twins
 from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
@@ -38,6 +36,9 @@ from splinecam.tiling.jobs import Job, Leaf, Tile, cut_leaves, find_leaves
 from splinecam.tiling.seams import TileMesh
 from splinecam.tiling.stitch import stitch
 from splinecam.tiling.tiles import number_corners
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 MAX_REGIONS = 500_000_000
 """What 32-bit numbers of half-edges allow."""
@@ -132,19 +133,24 @@ def compute_partition(
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
     if is_chain(program) and _is_plain(program):
-        n_layers = len(program.piecewise_steps)
-        with (
-            suppress(InsufficientMemoryError),
-            Workers(executor) as workers,
-            _progress(n_layers, "cutting", "layer", shown=progress) as report,
-        ):
-            return _Engine(program, slice_, limit, memory, where, workers).run(report)
+        network = restrict(program, slice_)
+        with _progress(len(network.layers), "cutting", "layer", shown=progress) as report:
+            small = cut_small(network, slice_.polygon, limit) if where.type == "cpu" else None
+            if small is not None:
+                mesh, pattern = small
+                for _ in network.layers:
+                    report(len(mesh.face_offsets) - 1)
+                return make_partition(slice_, network, mesh, NOTHING_SHARED, pattern)
+            with suppress(InsufficientMemoryError), Workers(executor) as workers:
+                return _Engine(program, slice_, network, limit, memory, where, workers).run(report)
     job = Job(program, slice_, str(where))
     return _Tiles(job, limit, memory, executor, progress).run()
 
 
 def _available(memory: int | None) -> int:
     """Bytes that may still be taken."""
+    import psutil
+
     free = psutil.virtual_memory().available
     return free if memory is None else min(free, memory - psutil.Process().memory_info().rss)
 
@@ -178,6 +184,8 @@ def _progress(
     if not shown:
         yield lambda n_regions: None
         return
+    from tqdm import tqdm
+
     with tqdm(total=total, desc=description, unit=unit) as bar:
 
         def report(n_regions: int) -> None:
@@ -304,6 +312,7 @@ class _Engine:
         self,
         program: Program,
         slice_: Slice,
+        network: PlanarNetwork,
         max_regions: int,
         memory: int | None,
         device: torch.device,
@@ -315,7 +324,7 @@ class _Engine:
         self._memory = memory
         context = Context(lambda: self._exact, device, workers, self._check, self._is_too_many)
         patch = Patch.of_polygon(slice_.polygon)
-        self._network = restrict(program, slice_)
+        self._network = network
         if max((layer.weight.size for layer in self._network.layers), default=0) > SMALL_MATRIX:
             workers.limit_blas()
         bounds = network_bounds(self._network, slice_.polygon)
