@@ -83,7 +83,7 @@ def plot_edges(
     ... )
     >>> p = sc.compute_partition(model, sc.Slice.box((-1, 1), (-1, 1)))
     >>> edges = plot_edges(p, ax=Figure().subplots())
-    >>> len(edges.get_paths()) == (p.edge_layers >= 0).sum()
+    >>> len(edges.get_paths()) == int((p.edge_layers >= 0).sum())
     True
     """
     n_layers = len(p.layer_names)

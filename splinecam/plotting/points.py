@@ -42,8 +42,8 @@ def plot_points(
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: the current axes of pyplot.
     labels : array_like of int, optional
-        (n,), the inputs' classes, >= 0. Points are filled in stronger shades of the six first
-        colours of curves; the seventh class gets the first one again.
+        (n,), the inputs' classes, >= 0. There are six colours; the seventh class gets the first
+        one again.
     **scatter_kw
         Options of ``Axes.scatter``, such as `s`, `color` or `marker`.
 
@@ -65,7 +65,7 @@ def plot_points(
     >>> sl = sc.Slice.box((-1, 1), (-1, 1))
     >>> dots = plot_points(sl, [(0.0, 0.5), (0.5, 0.0)], labels=[1, 0], ax=Figure().subplots())
     >>> dots.get_offsets().tolist(), dots.get_array().tolist()
-    ([[0.0, 0.5], [0.5, 0.0]], [1, 0])
+    ([[0.0, 0.5], [0.5, 0.0]], [1.0, 0.0])
     """
     if isinstance(slice_, Partition):
         slice_ = slice_.slice
