@@ -37,5 +37,5 @@ def level_polygons(p: Partition, n_layers: int) -> Level:
     middles = [np.bincount(holders, column) / counts for column in corners.T]
     x, y = corners.T - np.array(middles)[:, holders]
     order = np.lexsort([np.arctan2(y, x), holders])
-    areas = np.bincount(labels, p.areas, len(members))
+    areas = np.bincount(labels, p.areas, len(members)).astype(np.float64)
     return Level(corners[order], np.concatenate([[0], np.cumsum(counts)]), areas, members)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from splinecam.common.arguments import check_integer
@@ -97,7 +98,7 @@ def plot_comparison(
         draw_regions(p, ax, look | scale, {})
         for p, ax, look in zip(chosen, axes, looks, strict=True)
     ]
-    thinnest = min(regions.get_linewidth()[0] for regions in drawn)
+    thinnest = float(np.min([regions.get_linewidth() for regions in drawn]))
     for regions in drawn:
         regions.set_linewidth(thinnest)
     for ax, title in zip(axes, titles or (), strict=titles is not None):

@@ -104,10 +104,10 @@ def _cell_middles(
     p: Partition, cells: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres of mass (C, 2) and areas (C,) of unions of regions."""
-    areas = np.bincount(cells, p.areas)
+    areas = np.bincount(cells, p.areas).astype(np.float64)
     weights = p.areas / areas[cells]
     middles = [np.bincount(cells, weights * p.centroids[:, axis]) for axis in range(2)]
-    return np.stack(middles, axis=1), areas
+    return np.stack(middles, axis=1).astype(np.float64), areas
 
 
 def _fitted(

@@ -58,10 +58,11 @@ def mark_scale(*, ax: Axes | None = None) -> AnchoredSizeBar:
         *(axes.transData, length, f"{length:g}", "upper left"),
         pad=0.0,
         borderpad=0.4,
-        sep=2.0,
+        sep=2,
         frameon=False,
         color=ink,
-        size_vertical=BAR_HEIGHT / points_per_unit(axes),
+        # The stub asks for an integer; any length in plane coordinates is right.
+        size_vertical=BAR_HEIGHT / points_per_unit(axes),  # pyright: ignore[reportArgumentType]
         fill_bar=True,
         label_top=False,
         fontproperties=FontProperties(size=TICK_SIZE),
