@@ -46,7 +46,7 @@ class _Bulk(Collection):
     @allow_rasterization
     def draw(self, renderer: RendererBase) -> None:
         """Draw all parts."""
-        per_part = (self.get_linewidth(), self.get_linestyle(), self.get_urls())
+        per_part: Any = (self.get_linewidth(), self.get_linestyle(), self.get_urls())
         is_plain = all(len(values) <= 1 for values in per_part)
         if self._parts is None or len(self._parts[1]) - 1 <= RASTERISE_ABOVE or not is_plain:
             super().draw(renderer)
@@ -57,12 +57,13 @@ class _Bulk(Collection):
             self.stale = False
 
     def _draw_joined(self, renderer: RendererBase, name: str, colours: Any) -> None:
-        if self._parts is None or not len(colours):
+        figure = self.get_figure()
+        if self._parts is None or figure is None or not len(colours):
             return
         paths, colours = joined_paths(*self._parts, np.asarray(colours), closed=self._closed)
         joined = PathCollection(paths)
         joined.update_from(self)
-        joined.set_figure(self.get_figure())
+        joined.set_figure(figure)
         joined.set_array(None)
         joined.set(**{"facecolor": "none", "edgecolor": "none", name: colours})
         styles = {"capstyle": self.get_capstyle(), "joinstyle": self.get_joinstyle()}
