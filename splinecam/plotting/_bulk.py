@@ -10,12 +10,9 @@ from matplotlib.artist import allow_rasterization
 from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import Collection, LineCollection, PathCollection, PolyCollection
 from matplotlib.path import Path
-from numpy.typing import NDArray
 
+from splinecam.common.types import Floats, Ints
 from splinecam.plotting._style import RASTERISE_ABOVE
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 JOINED_PATHS = 1024
 """At most so many paths of one colour are drawn as one."""
@@ -31,7 +28,7 @@ class _Bulk(Collection):
 
     _closed: bool
     _paths: Any
-    _parts: tuple[Floats, Integers] | None = None
+    _parts: tuple[Floats, Ints] | None = None
 
     def get_paths(self) -> Any:
         """Return the paths, one for each part."""
@@ -76,7 +73,7 @@ class Polygons(_Bulk, PolyCollection):
 
     _closed = True
 
-    def __init__(self, vertices: Floats, offsets: Integers, **properties: Any):
+    def __init__(self, vertices: Floats, offsets: Ints, **properties: Any):
         super().__init__([], **{"in_layout": False, **properties})
         self._parts = (vertices, offsets)
 
@@ -118,7 +115,7 @@ class Lines(_Bulk, LineCollection):
 
 
 def joined_paths(
-    vertices: Floats, offsets: Integers, colours: Floats, *, closed: bool
+    vertices: Floats, offsets: Ints, colours: Floats, *, closed: bool
 ) -> tuple[list[Path], Floats]:
     """Join parts of one colour.
 

@@ -7,16 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from splinecam.common.types import Floats, Ints
 from splinecam.partition.partition import Partition
 
 
 class Level(NamedTuple):
     """The partition by the first layers: polygon i is ``vertices[offsets[i]:offsets[i + 1]]``."""
 
-    vertices: NDArray[np.float64]
+    vertices: Floats
     offsets: NDArray[np.int64]
-    areas: NDArray[np.float64]
-    members: NDArray[np.integer]
+    areas: Floats
+    members: Ints
     """A region of the whole partition in each."""
 
 

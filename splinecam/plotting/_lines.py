@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import LineCollection
-from numpy.typing import NDArray
 
+from splinecam.common.types import Floats
 from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import chosen_axes, lay_out, points_per_unit
 from splinecam.plotting._bulk import Lines
@@ -21,7 +20,7 @@ THINNEST_LINE = 0.04
 
 
 def add_lines(
-    ax: Axes, lines: NDArray[np.float64], look: dict[str, Any], collection_kw: dict[str, Any]
+    ax: Axes, lines: Floats, look: dict[str, Any], collection_kw: dict[str, Any]
 ) -> LineCollection:
     """Draw polylines (n, k, 2) as one collection, an image in vector files if they are many.
 

@@ -9,13 +9,14 @@ from matplotlib.colors import to_rgba_array
 from numpy.typing import NDArray
 
 from splinecam._kernels.hashing import hash_regions
+from splinecam.common.types import Floats
 from splinecam.partition.partition import Partition
 from splinecam.plotting._style import LIGHT
 
 
 def pattern_colours(
     p: Partition, *, palette: Sequence[str] = LIGHT.regions, n_layers: int | None = None
-) -> NDArray[np.float64]:
+) -> Floats:
     """Colours (R, 4) of the regions' activation patterns.
 
     With K colours, a unit that exceeds one breakpoint more moves the colour on by 1 to K - 1

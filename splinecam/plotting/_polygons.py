@@ -11,8 +11,8 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import PolyCollection
 from matplotlib.path import Path
-from numpy.typing import NDArray
 
+from splinecam.common.types import Floats, Ints
 from splinecam.plotting._axes import points_per_unit
 from splinecam.plotting._bulk import Polygons
 from splinecam.plotting._style import RASTERISE_ABOVE, theme_of
@@ -36,9 +36,9 @@ class Tiling(Polygons):
 
     def __init__(
         self,
-        vertices: NDArray[np.float64],
-        offsets: NDArray[np.integer],
-        outline: NDArray[np.float64],
+        vertices: Floats,
+        offsets: Ints,
+        outline: Floats,
         **properties: Any,
     ):
         super().__init__(vertices, offsets, **properties)
@@ -63,9 +63,9 @@ class Tiling(Polygons):
 def add_polygons(
     ax: Axes,
     slice_: Slice,
-    vertices: NDArray[np.float64],
-    offsets: NDArray[np.integer],
-    areas: NDArray[np.float64],
+    vertices: Floats,
+    offsets: Ints,
+    areas: Floats,
     look: dict[str, Any],
     collection_kw: dict[str, Any],
 ) -> PolyCollection:
@@ -100,7 +100,7 @@ def add_polygons(
     return collection
 
 
-def edge_width(ax: Axes, areas: NDArray[np.float64]) -> float:
+def edge_width(ax: Axes, areas: Floats) -> float:
     """Width in points of the edges of polygons, thinner the smaller these are on the page."""
     typical_size = points_per_unit(ax) * float(np.sqrt(np.median(areas)))
     return min(THICKEST_EDGE, EDGE_PER_SIZE * typical_size)

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from splinecam.common.arguments import check_integer
+from splinecam.common.types import Floats
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures.spline import region_maps
 from splinecam.partition.partition import Partition
@@ -169,7 +170,7 @@ def plot_slope_changes(
     return edges
 
 
-def _change_norm(ascending: NDArray[np.float64], lengths: NDArray[np.float64]) -> Normalize:
+def _change_norm(ascending: Floats, lengths: Floats) -> Normalize:
     """A logarithmic scale for changes, or a plain one if no two are positive and different."""
     shares = np.cumsum(lengths)
     positive = ascending > 0

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import LineCollection, PathCollection
-from numpy.typing import NDArray
 
+from splinecam.common.types import Floats, Ints
 from splinecam.measures.power import power_diagram
 from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import points_per_unit
@@ -100,9 +100,7 @@ def plot_power_diagram(
     return centroids, links
 
 
-def _cell_middles(
-    p: Partition, cells: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _cell_middles(p: Partition, cells: Ints) -> tuple[Floats, Floats]:
     """Centres of mass (C, 2) and areas (C,) of unions of regions."""
     areas = np.bincount(cells, p.areas).astype(np.float64)
     weights = p.areas / areas[cells]
@@ -110,13 +108,11 @@ def _cell_middles(
     return np.stack(middles, axis=1).astype(np.float64), areas
 
 
-def _fitted(
-    centroids: NDArray[np.float64], parents: NDArray[np.int64], middles: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _fitted(centroids: Floats, parents: Ints, middles: Floats) -> Floats:
     """Centroids (C, 2), scaled by one factor and moved parent by parent, nearest to the middles."""
     _, group, counts = np.unique(parents, return_inverse=True, return_counts=True)
 
-    def centred(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def centred(points: Floats) -> tuple[Floats, Floats]:
         means = np.stack([np.bincount(group, column) / counts for column in points.T], axis=1)
         return points - means[group], means[group]
 
