@@ -39,8 +39,7 @@ def draw_overview(boundary: DecisionBoundary, *, images: ArrayLike | None = None
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and PDF; return the files."""
-    paths = [folder / f"{name}{suffix}" for suffix in (".png", ".pdf")]
-    for path in paths:
-        figure.savefig(path, dpi=DPI)
-    return paths
+    """Write a figure as PNG and PDF, without dates, so that equal figures make equal files."""
+    figure.savefig(folder / f"{name}.png", dpi=DPI)
+    figure.savefig(folder / f"{name}.pdf", dpi=DPI, metadata={"CreationDate": None})
+    return [folder / f"{name}.png", folder / f"{name}.pdf"]
