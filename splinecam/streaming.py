@@ -109,7 +109,7 @@ class PartitionStream:
         self._job = Job(program, slice_, str(checked_device(device)))
         self._executor = executor
         self._root = self._job.root()
-        cells = [leaf.cell for leaf in walk_leaves(self._job, self._root)]
+        cells = [leaf.cell for leaf in walk_leaves(self._job, self._root, self._few)]
         self._cells = with_all_corners(cells)
         self._numbers = number_corners(self._cells)
         self._counts: dict[int, TileCount] = {}
@@ -150,7 +150,7 @@ class PartitionStream:
 
     def _leaves(self, chosen: set[int]) -> Iterator[Leaf]:
         """The chosen leaves, one after the other, with all corners."""
-        for number, leaf in enumerate(walk_leaves(self._job, self._root)):
+        for number, leaf in enumerate(walk_leaves(self._job, self._root, self._few)):
             if number in chosen:
                 yield leaf._replace(cell=self._cells[number])
 
