@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from splinecam._loading import load_model
 from splinecam.engine import compute_partition
 from splinecam.errors import (
+    ExecutorError,
     InsufficientMemoryError,
     InvalidArgumentError,
     InvalidFileError,
@@ -71,7 +72,8 @@ from splinecam.partition.partition import EdgeFlips, Partition
 from splinecam.proof.verify import Certificate, verify
 from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
 from splinecam.slices import Slice
-from splinecam.streaming import PartitionStream, StreamTotals
+from splinecam.streaming.stream import PartitionStream
+from splinecam.streaming.totals import StreamTotals
 
 if TYPE_CHECKING:
     from splinecam.plotting import (
@@ -93,6 +95,7 @@ __all__ = [
     "DecisionBoundary",
     "Decisions",
     "EdgeFlips",
+    "ExecutorError",
     "Histogram",
     "InsufficientMemoryError",
     "InvalidArgumentError",

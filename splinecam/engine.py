@@ -6,13 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from splinecam.common.arguments import check_limit
 from splinecam.common.batches import checked_device
 from splinecam.common.errands import check_executor
 from splinecam.common.memory import available
@@ -23,14 +22,14 @@ from splinecam.cutting.patches import Patch
 from splinecam.cutting.refine import Cutter
 from splinecam.cutting.subdivision import Context, Subdivision
 from splinecam.cutting.twins import find_twins
-from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
+from splinecam.errors import InsufficientMemoryError, RegionLimitError
 from splinecam.exact import ExactNetwork
 from splinecam.network.bounds import network_bounds
 from splinecam.network.restrict import is_chain, restrict
 from splinecam.partition.assembly import make_partition
 from splinecam.partition.partition import Partition
 from splinecam.program import Program
-from splinecam.slices import Slice
+from splinecam.slices import Slice, check_slice
 from splinecam.tiled import TiledPartition
 from splinecam.tiling.jobs import Job
 
@@ -121,7 +120,10 @@ def compute_partition(
     >>> partition.n_vertices - partition.n_edges + partition.n_regions
     1
     """
-    _check_arguments(slice_, max_regions, executor, memory)
+    check_slice(slice_)
+    check_executor(executor)
+    check_limit("max_regions", max_regions)
+    check_limit("memory", memory)
     where = checked_device(device)
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
@@ -142,18 +144,6 @@ def _is_plain(program: Program) -> bool:
     """Whether cutting the slice as a whole is quicker than reducing the network on tiles."""
     steps = program.piecewise_steps
     return len(steps) <= SHALLOW or sum(step.n_units for step in steps) <= SMALL
-
-
-def _check_arguments(slice_: Any, max_regions: Any, executor: Any, memory: Any) -> None:
-    if not isinstance(slice_, Slice):
-        raise InvalidArgumentError(f"slice_ is a {type(slice_).__name__}; accepted: a Slice")
-    for name, count in (("max_regions", max_regions), ("memory", memory)):
-        is_count = isinstance(count, int | np.integer) and not isinstance(count, bool)
-        if count is not None and not (is_count and count >= 1):
-            raise InvalidArgumentError(
-                f"{name} is {count!r}; accepted: an integer of 1 or more, or None"
-            )
-    check_executor(executor)
 
 
 class _Engine:

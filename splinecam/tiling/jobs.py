@@ -180,7 +180,7 @@ def find_leaves(job: Job, root: Leaf, executor: Executor, few_units: int) -> lis
 def walk_leaves(job: Job, root: Leaf, few_units: int) -> Iterator[Leaf]:
     """The leaves one after the other, without all corners: only those on the way are in memory."""
     smallest = _width(root) * SMALLEST
-    waiting = [_Branch(_without_outputs(root), ())]
+    waiting = [_Branch(root, ())]
     while waiting:
         branch = waiting.pop()
         if branch.is_leaf(few_units, smallest):
