@@ -21,6 +21,7 @@ from splinecam.errors import (
     SplineCamError,
     UnsupportedLayerError,
 )
+from splinecam.many_slices import compute_partitions
 from splinecam.measures.batchnorm import BatchNormFit, batch_norm_fit
 from splinecam.measures.boundary import DecisionBoundary, decision_boundary, level_set
 from splinecam.measures.complexity import LocalComplexity, local_complexity
@@ -130,6 +131,7 @@ __all__ = [
     "check_power_cells",
     "complexity_map",
     "compute_partition",
+    "compute_partitions",
     "compute_segment_partition",
     "decision_boundary",
     "edge_density",

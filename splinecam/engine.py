@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from torch.export import ExportedProgram
 
 from splinecam.common.arguments import check_limit
 from splinecam.common.batches import checked_device
-from splinecam.common.errands import check_executor
+from splinecam.common.errands import InPlace, check_executor
 from splinecam.common.memory import available
 from splinecam.common.progress import progress_bar
 from splinecam.common.workers import Workers
@@ -124,20 +125,47 @@ def compute_partition(
     check_executor(executor)
     check_limit("max_regions", max_regions)
     check_limit("memory", memory)
-    where = checked_device(device)
     program = convert(model, slice_.input_shape)
-    limit = MAX_REGIONS if max_regions is None else max_regions
+    limits = Limits(max_regions, memory)
+    return cut_slice(program, slice_, checked_device(device), limits, executor, progress=progress)
+
+
+class Limits(NamedTuple):
+    """What a partition may take; None for the defaults of `compute_partition`."""
+
+    max_regions: int | None = None
+    memory: int | None = None
+
+
+def cut_slice(
+    program: Program,
+    slice_: Slice,
+    device: torch.device,
+    limits: Limits,
+    executor: Executor | None,
+    *,
+    progress: bool,
+) -> Partition:
+    """Enumerate all linear regions of a program on a slice, as `compute_partition` says."""
+    max_regions = MAX_REGIONS if limits.max_regions is None else limits.max_regions
     if is_chain(program) and _is_plain(program):
         n_layers = len(program.piecewise_steps)
-        threads = executor if isinstance(executor, ThreadPoolExecutor) else None
         with (
             suppress(InsufficientMemoryError),
-            Workers(threads) as workers,
+            _workers(executor) as workers,
             progress_bar(n_layers, "cutting", "layer", shown=progress) as report,
         ):
-            return _Engine(program, slice_, limit, memory, where, workers).run(report)
-    job = Job(program, slice_, str(where))
-    return TiledPartition(job, limit, memory, progress).run(executor)
+            engine = _Engine(program, slice_, max_regions, limits.memory, device, workers)
+            return engine.run(report)
+    job = Job(program, slice_, str(device))
+    return TiledPartition(job, max_regions, limits.memory, progress).run(executor)
+
+
+def _workers(executor: Executor | None) -> Workers:
+    """Threads of this process: the executor's, if these are its own."""
+    if isinstance(executor, InPlace):
+        return Workers(n_helpers=0)
+    return Workers(executor if isinstance(executor, ThreadPoolExecutor) else None)
 
 
 def _is_plain(program: Program) -> bool:

@@ -20,6 +20,9 @@ from uuid import uuid4
 from splinecam.common.workers import n_processors
 from splinecam.errors import ExecutorError, InvalidArgumentError
 
+PROTOCOL = 5
+"""Of pickle: arrays that cannot be written to stay so."""
+
 AHEAD = 64
 """Pieces of work that are handed out before the first of them is waited for."""
 
@@ -56,7 +59,7 @@ class Shared(Generic[Value]):
     @cached_property
     def content(self) -> bytes:
         """The value as it is sent."""
-        return pickle.dumps(self._value)
+        return pickle.dumps(self._value, PROTOCOL)
 
     def enclosed(self) -> _Enclosed:
         """The same for an errand that was sent without the value, but needs it."""
@@ -106,7 +109,7 @@ class Parcel(Generic[Item]):
         self.item = item
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (pickle.dumps(self.item),)
+        return _opened, (pickle.dumps(self.item, PROTOCOL),)
 
 
 def _opened(content: bytes) -> Parcel[Any]:
@@ -187,6 +190,16 @@ def run_errands(
             sent.future.cancel()
 
 
+class InPlace(Executor):
+    """Runs work at once, where it is handed out."""
+
+    def submit(self, fn: Callable[..., Made], /, *args: Any, **kwargs: Any) -> Future[Made]:
+        """Call a function; what it raises is raised here."""
+        future: Future[Made] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
 def check_executor(executor: Any) -> None:
     """Refuse what is no executor."""
     if executor is not None and not isinstance(executor, Executor):
@@ -209,9 +222,9 @@ def own_threads() -> Iterator[ThreadPoolExecutor]:
 
 
 @contextmanager
-def in_this_process(executor: Executor) -> Iterator[ThreadPoolExecutor]:
+def in_this_process(executor: Executor) -> Iterator[Executor]:
     """The executor itself, if it has threads of this process; else threads of its own."""
-    if isinstance(executor, ThreadPoolExecutor):
+    if isinstance(executor, ThreadPoolExecutor | InPlace):
         yield executor
     else:
         with own_threads() as threads:

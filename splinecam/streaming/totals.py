@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinecam.common.types import Floats
+from splinecam.common.types import Floats, Ints
 from splinecam.measures.boundary import decision_boundary
 from splinecam.network.reduced import ReducedNetwork
 from splinecam.partition.partition import Partition
@@ -58,9 +58,8 @@ def measure_tile(partition: Partition, tile: TileMesh) -> tuple[Part, Rim]:
     rim, inner = take_rim(tile, partition.areas)
     layers = partition.edge_layers
     is_inner = layers >= 0
-    lengths = np.bincount(
-        layers[is_inner], partition.edge_lengths[is_inner], len(partition.layer_names)
-    )
+    n_layers = len(partition.layer_names)
+    lengths = _sums(layers[is_inner], partition.edge_lengths[is_inner], n_layers)
     part = Part(
         partition.n_regions,
         len(inner),
@@ -76,7 +75,7 @@ def total(parts: Sequence[Part], joined: Joined, network: ReducedNetwork) -> Str
     """Add the parts of tiles up, and what their rims make up together."""
     units, n_outputs = network.units, network.n_outputs
     n_layers, n_classes = len(units.names), max(n_outputs, 2)
-    along_seams = np.bincount(units.hinge_layers[joined.hinges], joined.lengths, n_layers)
+    along_seams = _sums(units.hinge_layers[joined.hinges], joined.lengths, n_layers)
     return StreamTotals(
         n_tiles=len(parts),
         n_pieces=sum(part.n_faces for part in parts),
@@ -86,6 +85,13 @@ def total(parts: Sequence[Part], joined: Joined, network: ReducedNetwork) -> Str
         edge_lengths=sum((part.edge_lengths for part in parts), along_seams),
         class_areas=sum((part.class_areas for part in parts), np.zeros(n_classes)),
     )
+
+
+def _sums(numbers: Ints, values: Floats, count: int) -> Floats:
+    """Sums (count,) of the values (n,) that have each number."""
+    sums = np.zeros(count)
+    np.add.at(sums, numbers, values)
+    return sums
 
 
 def _power_sums(areas: Floats) -> Floats:

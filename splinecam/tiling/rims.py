@@ -102,23 +102,23 @@ def join_rims(rims: Sequence[Rim]) -> Joined:
     """
     if not rims:
         return Joined(np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
-    columns = Rim(*zip(*rims, strict=True))
-    counts = np.array([len(corners) for corners in columns.corners])
-    starts, numbers, n_pieces = map(np.concatenate, columns[:3])
+    columns = dict(zip(Rim._fields, map(list, zip(*rims, strict=True)), strict=True))
+    counts = np.array([len(corners) for corners in columns["corners"]])
+    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
+    starts, numbers, n_pieces = whole["corners"], whole["sides"], whole["n_pieces"]
     sides = Sides(starts, following(starts, counts), numbers, _starts(n_pieces))
     is_open = _is_open(sides)
     facing = match_pieces(sides._replace(sides=np.where(is_open, INSIDE, numbers)))
-    faces = np.concatenate(_shifted(columns.faces, list(map(len, columns.areas))))
-    lengths, areas = map(np.concatenate, (columns.lengths, columns.areas))
-    pieces = np.concatenate(_shifted(columns.pieces, list(map(len, columns.faces))))
-    flips = find_flips(facing, pieces, np.concatenate(columns.codes))
+    faces = _numbered_on(columns["faces"], columns["areas"])
+    pieces = _numbered_on(columns["pieces"], columns["faces"])
+    flips = find_flips(facing, pieces, whole["codes"])
     heads = np.diff(flips.indices, prepend=-1) != 0
     is_real = np.zeros(len(facing.first), bool)
     is_real[flips.indices[heads]] = True
     open_faces = faces[np.repeat(is_open, n_pieces)]
     return Joined(
-        _joined_areas(facing, is_real, faces, areas, open_faces),
-        lengths[facing.first[is_real]],
+        _joined_areas(facing, is_real, faces, whole["areas"], open_faces),
+        whole["lengths"][facing.first[is_real]],
         flips.hinges[heads],
     )
 
@@ -132,7 +132,9 @@ def _joined_areas(
     n_regions, regions = connected_components(meetings, directed=False)
     is_whole = np.ones(n_regions, bool)
     is_whole[regions[open_faces]] = False
-    return np.bincount(regions, areas, n_regions)[is_whole]
+    sums = np.zeros(n_regions)
+    np.add.at(sums, regions, areas)
+    return sums[is_whole]
 
 
 def _is_open(sides: Sides) -> np.ndarray:
@@ -146,6 +148,7 @@ def _starts(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
-def _shifted(parts: Sequence[Ints], counts: Sequence[int]) -> list[Ints]:
-    """Numbers that count from 0 in each part, made to count through all parts."""
-    return [part + start for part, start in zip(parts, _starts(np.array(counts)), strict=False)]
+def _numbered_on(parts: Sequence[np.ndarray], counted: Sequence[np.ndarray]) -> np.ndarray:
+    """Numbers of what is counted from 0 in each part, made to count through all parts."""
+    starts = _starts(np.array([len(part) for part in counted]))
+    return np.concatenate([part + start for part, start in zip(parts, starts[:-1], strict=True)])
