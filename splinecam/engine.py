@@ -47,7 +47,7 @@ SHALLOW = 3
 """Layers up to which a plain chain is cut as it is: deeper, bounds of errors get loose."""
 
 NEGLIGIBLE = 2**28
-"""Bytes that are taken without asking how many are free."""
+"""Bytes that are taken without asking how many are free, where no limit is given."""
 
 
 def compute_partition(
@@ -224,7 +224,7 @@ class _Engine:
                 self._max_regions,
             )
         needed = cutter.n_bytes + 8 * cutter.n_vertices * n_carried
-        if needed < NEGLIGIBLE:
+        if self._memory is None and needed < NEGLIGIBLE:
             return
         free = available(self._memory)
         if needed > free:

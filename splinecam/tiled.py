@@ -105,7 +105,7 @@ class TiledPartition:
         if needed > free:
             raise InsufficientMemoryError(
                 f"the tiles that are finished have {n_pieces:,} regions, which take another "
-                f"{needed / 2**30:.1f} GiB of memory to put together; {free / 2**30:.1f} GiB "
+                f"{needed / 2**20:,.0f} MiB of memory to put together; {free / 2**20:,.0f} MiB "
                 "are free. PartitionStream hands them out one by one",
                 needed,
                 free,

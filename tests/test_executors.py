@@ -87,7 +87,8 @@ def processes() -> Iterator[Executor]:
 
 @pytest.fixture(scope="module")
 def dask() -> Iterator[Executor]:
-    distributed = pytest.importorskip("distributed")
+    import distributed  # takes seconds
+
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client.get_executor()
