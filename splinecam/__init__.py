@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from splinecam.engine import compute_partition
 from splinecam.errors import (
+    ExecutorError,
     InsufficientMemoryError,
     InvalidArgumentError,
     InvalidFileError,
@@ -24,6 +25,7 @@ from splinecam.slices import Slice
 
 if TYPE_CHECKING:
     from splinecam._loading import load_model
+    from splinecam.many_slices import compute_partitions
     from splinecam.measures.batchnorm import BatchNormFit, batch_norm_fit
     from splinecam.measures.boundary import DecisionBoundary, decision_boundary, level_set
     from splinecam.measures.complexity import LocalComplexity, local_complexity
@@ -98,7 +100,8 @@ if TYPE_CHECKING:
     )
     from splinecam.proof.verify import Certificate, verify
     from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
-    from splinecam.streaming import PartitionStream, StreamTotals
+    from splinecam.streaming.stream import PartitionStream
+    from splinecam.streaming.totals import StreamTotals
 
 __all__ = [
     "BatchNormFit",
@@ -110,6 +113,7 @@ __all__ = [
     "DecisionBoundary",
     "Decisions",
     "EdgeFlips",
+    "ExecutorError",
     "Histogram",
     "InsufficientMemoryError",
     "InvalidArgumentError",
@@ -144,6 +148,7 @@ __all__ = [
     "check_power_cells",
     "complexity_map",
     "compute_partition",
+    "compute_partitions",
     "compute_segment_partition",
     "decision_boundary",
     "edge_density",
@@ -195,6 +200,7 @@ __all__ = [
 
 _LATER = {
     "_loading": "load_model",
+    "many_slices": "compute_partitions",
     "measures.batchnorm": "BatchNormFit batch_norm_fit",
     "measures.boundary": "DecisionBoundary decision_boundary level_set",
     "measures.complexity": "LocalComplexity local_complexity",
@@ -221,7 +227,8 @@ _LATER = {
     ),
     "proof.verify": "Certificate verify",
     "recorder": "Probe Recorder Snapshot log_spaced_steps",
-    "streaming": "PartitionStream StreamTotals",
+    "streaming.stream": "PartitionStream",
+    "streaming.totals": "StreamTotals",
 }
 """Modules that are imported when one of their names is used, since partitions need none of them."""
 

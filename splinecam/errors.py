@@ -6,7 +6,7 @@ accepted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from splinecam.partition.partition import Partition
@@ -40,6 +40,10 @@ class InvariantError(SplineCamError, RuntimeError):
     """A planar subdivision is not one: what is broken and where."""
 
 
+class ExecutorError(SplineCamError, RuntimeError):
+    """The executor broke down before the work was done."""
+
+
 class RegionLimitError(SplineCamError, RuntimeError):
     """The partition has more regions than `max_regions` allows.
 
@@ -47,17 +51,32 @@ class RegionLimitError(SplineCamError, RuntimeError):
     ----------
     partition : Partition
         The finished part: the exact partition by the piecewise-linear steps done so far.
+    tiles : tuple of Partition
+        The exact partitions, by all steps, of the tiles that were finished, each on its part of
+        the slice. Empty where the slice was cut in one piece.
     n_regions : int
-        How many regions the next step would have made at least.
+        How many regions there are at least, as far as it was found out.
     max_regions : int
         The limit that was given.
     """
 
-    def __init__(self, message: str, partition: Partition, n_regions: int, max_regions: int):
+    def __init__(
+        self,
+        message: str,
+        partition: Partition,
+        n_regions: int,
+        max_regions: int,
+        tiles: tuple[Partition, ...] = (),
+    ):
         super().__init__(message)
         self.partition = partition
+        self.tiles = tiles
         self.n_regions = n_regions
         self.max_regions = max_regions
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        content = (self.partition, self.n_regions, self.max_regions, self.tiles)
+        return type(self), (str(self), *content)
 
 
 class InsufficientMemoryError(SplineCamError, MemoryError):
@@ -75,3 +94,6 @@ class InsufficientMemoryError(SplineCamError, MemoryError):
         super().__init__(message)
         self.needed = needed
         self.available = available
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.needed, self.available)

@@ -9,6 +9,7 @@ alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -379,3 +380,9 @@ class Slice:
             f"<Slice of R^{self.dim}, input shape {self.input_shape}: {len(self.polygon)} corners"
             f" in [{left:.3g}, {right:.3g}] x [{low:.3g}, {high:.3g}]>"
         )
+
+
+def check_slice(slice_: Any) -> None:
+    """Refuse what is no slice."""
+    if not isinstance(slice_, Slice):
+        raise InvalidArgumentError(f"slice_ is a {type(slice_).__name__}; accepted: a Slice")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from meshes import assert_same, extent, mesh_of
 from splinecam import InvalidArgumentError, InvariantError, Partition
 from splinecam.cutting.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
 from splinecam.cutting.numbering import renumber
-from splinecam.tiling.counting import count_regions, count_tile
+from splinecam.tiling.rims import Joined, join_rims, take_rim
 from splinecam.tiling.seams import Sides, TileMesh, find_corners, match_pieces
 from splinecam.tiling.stitch import stitch
 from strategies import networks
@@ -26,8 +27,41 @@ BOX = np.array([[0.0, 0], [2, 0], [2, 1], [0, 1]])
 
 def assert_whole(tiles: list[TileMesh], p: Partition) -> None:
     """Assert that tiles make up a partition."""
-    assert_same(stitch(tiles), mesh_of(p), 1e-12 * extent(p.slice.polygon))
-    assert count_regions(map(count_tile, tiles)) == p.n_regions
+    size = extent(p.slice.polygon)
+    assert_same(stitch(tiles), mesh_of(p), 1e-12 * size)
+    areas, joined = region_areas(tiles)
+    tolerance = 1e-11 * size * np.ptp(p.slice.polygon, axis=0).max()
+    np.testing.assert_allclose(np.sort(areas), np.sort(p.areas), atol=tolerance)
+    ends = p.vertices[p.edges]
+    lengths = np.bincount(p.edge_hinges + 1, np.hypot(*(ends[:, 1] - ends[:, 0]).T))[1:]
+    inner = [inner_lengths(tile, len(lengths)) for tile in tiles]
+    along_seams = np.bincount(joined.hinges, joined.lengths, len(lengths))
+    np.testing.assert_allclose(sum(inner, along_seams), lengths, atol=1e-10 * size)
+
+
+def region_areas(tiles: list[TileMesh]) -> tuple[np.ndarray, Joined]:
+    """The areas of all regions, from the rims of tiles; and what these make up."""
+    rims, inner = zip(*(take_rim(tile, face_areas(tile.mesh)) for tile in tiles), strict=True)
+    joined = join_rims(rims)
+    return np.concatenate([joined.areas, *inner]), joined
+
+
+def face_areas(mesh: Mesh) -> np.ndarray:
+    halfedges, vertices = mesh.face_halfedges, mesh.vertices - mesh.vertices[0]
+    starts, stops = (
+        vertices[mesh.edges[halfedges >> 1, side]] for side in (halfedges & 1, ~halfedges & 1)
+    )
+    doubled = starts[:, 0] * stops[:, 1] - starts[:, 1] * stops[:, 0]
+    return np.add.reduceat(doubled, mesh.face_offsets[:-1]) / 2
+
+
+def inner_lengths(tile: TileMesh, n_hinges: int) -> np.ndarray:
+    """Lengths of a tile's edges, but those on its rim, by hinge."""
+    mesh = tile.mesh
+    inner = mesh.edge_faces[:, 1] >= 0
+    ends = mesh.vertices[mesh.edges[inner]]
+    lengths = np.hypot(*(ends[:, 1] - ends[:, 0]).T)
+    return np.bincount(mesh.edge_labels[inner], lengths, n_hinges)
 
 
 def n_seam_hinges(tiles: list[TileMesh]) -> int:
@@ -123,6 +157,18 @@ def test_seams_on_hinges_stay(n_folds):
         assert_whole(tiles, on(model, UNIT_SQUARE))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_regions_are_joined_when_all_their_tiles_are_there(seed):
+    p = on(default_mlp(2, 8, 8, 1), SQUARE)
+    tiles = tiled(default_mlp(2, 8, 8, 1), cut(SQUARE, np.random.default_rng(seed)))
+    outlines = [shapely.Polygon(tile.mesh.vertices[: len(tile.corners)]) for tile in tiles]
+    for n in range(1, len(tiles)):
+        missing = shapely.union_all(outlines[n:])
+        outside = shapely.area(shapely.intersection(p.polygons, missing)) < 1e-12
+        found, _ = region_areas(tiles[:n])
+        np.testing.assert_allclose(np.sort(found), np.sort(p.areas[outside]), atol=1e-12)
+
+
 # --- by hand --------------------------------------------------------------------------------
 
 
@@ -147,7 +193,7 @@ def box_mesh() -> Mesh:
 def test_seam_without_hinges_vanishes():
     tiles = halves()
     assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
-    assert count_regions(map(count_tile, tiles)) == 1
+    assert len(region_areas(tiles)[0]) == 1
 
 
 def test_hinge_that_flips_across_a_seam_makes_an_edge():
@@ -156,7 +202,7 @@ def test_hinge_that_flips_across_a_seam_makes_an_edge():
     tiles = halves(left, right)
     tiles[0].mesh.widths[1] = 1e-15
     mesh, shared = stitch(tiles)
-    assert count_regions(map(count_tile, tiles)) == 2
+    assert len(region_areas(tiles)[0]) == 2
     (edge,) = np.flatnonzero(mesh.edge_faces[:, 1] >= 0)
     assert mesh.edge_labels[edge] == 7
     assert mesh.widths[edge] == 1e-15
@@ -170,7 +216,7 @@ def test_hinge_that_does_not_flip_is_no_edge():
     """It vanishes along the seam and has the same sign on both sides."""
     tiles = halves(share(1, 10, 13), share(3, 10, 13))
     assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
-    assert count_regions(map(count_tile, tiles)) == 1
+    assert len(region_areas(tiles)[0]) == 1
 
 
 def test_hinges_along_the_boundary_are_forgotten():
@@ -198,7 +244,7 @@ def test_quadtree_without_edges_is_one_region(seed):
         for tile in quadtree(BOX, np.random.default_rng(seed), depth=4)
     ]
     assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
-    assert count_regions(map(count_tile, tiles)) == 1
+    assert len(region_areas(tiles)[0]) == 1
 
 
 # --- what does not fit ----------------------------------------------------------------------
@@ -208,11 +254,12 @@ def assert_refused(tiles: list[TileMesh], message: str) -> None:
     with pytest.raises(InvariantError, match=message):
         stitch(tiles)
     with pytest.raises(InvariantError, match=message):
-        count_regions(map(count_tile, tiles))
+        region_areas(tiles)
 
 
 def test_no_tiles_are_refused():
-    assert_refused([], "there are no tiles")
+    with pytest.raises(InvariantError, match="there are no tiles"):
+        stitch([])
 
 
 def test_more_edges_than_numbers_are_refused():
@@ -250,7 +297,7 @@ def test_sides_that_are_not_chains_are_refused():
     with pytest.raises(InvariantError, match="side 0 of tile 1 is not a chain of edges with its"):
         stitch(tiles)
     with pytest.raises(InvariantError, match="side 0 of tile 0 is not a chain of edges with its"):
-        count_tile(tiles[1])
+        take_rim(tiles[1], np.ones(1))
 
 
 def test_outer_edges_on_no_side_are_refused():
@@ -262,7 +309,7 @@ def test_outer_edges_on_no_side_are_refused():
     )
     both.edges[4:] += 4
     with pytest.raises(InvariantError, match="4 outer edges are on no side of a tile"):
-        count_tile(TileMesh(both, NOTHING_SHARED, np.arange(4), np.arange(4)))
+        take_rim(TileMesh(both, NOTHING_SHARED, np.arange(4), np.arange(4)), np.ones(2))
 
 
 def seams(*ends: tuple[int, int]) -> Sides:

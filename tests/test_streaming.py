@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from torch import nn
 
 import splinecam as sc
-from splinecam.errors import InvalidArgumentError, InvalidFileError
+from splinecam import InvalidArgumentError, InvalidFileError
 from splinecam.tiling import jobs as tiling
 
 SQUARE = sc.Slice.box((-1, 1), (-1, 1))
+SQUARE_AREA = shapely.box(-1, -1, 1, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +44,35 @@ def test_tiles_add_up(model, whole):
         assert same.all()
     assert len(areas) == stream.n_tiles == stream.totals.n_tiles
     np.testing.assert_allclose(sum(areas), SQUARE.area)
-    np.testing.assert_allclose(stream.totals.area, SQUARE.area)
+    assert_totals(stream.totals, whole)
+    assert stream.count_regions() == whole.n_regions < stream.totals.n_pieces
+
+
+def assert_totals(totals, whole):
+    """Assert that totals are those of a partition."""
     ends = whole.vertices[whole.edges]
     lengths = np.hypot(*(ends[:, 1] - ends[:, 0]).T)
-    expected = [lengths[whole.edge_layers == layer].sum() for layer in range(2)]
-    np.testing.assert_allclose(stream.totals.edge_lengths, expected)
-    assert stream.count_regions() == whole.n_regions < stream.totals.n_pieces
+    n_layers = len(whole.layer_names)
+    assert totals.n_regions == whole.n_regions
+    np.testing.assert_allclose(totals.area, whole.slice.area)
+    powers = [(whole.areas**n).sum() for n in range(1, 5)]
+    np.testing.assert_allclose(totals.area_powers, powers)
+    expected = [lengths[whole.edge_layers == layer].sum() for layer in range(n_layers)]
+    np.testing.assert_allclose(totals.edge_lengths, expected)
+    np.testing.assert_allclose(totals.class_areas, sc.decision_boundary(whole).class_areas)
+
+
+def test_totals_of_some_tiles_tell_of_regions_that_are_whole(model, whole):
+    stream = sc.PartitionStream(model, SQUARE)
+    seen = []
+    for tile in stream:
+        seen.append(shapely.Polygon(tile.slice.polygon))
+        missing = SQUARE_AREA.difference(shapely.union_all(seen))
+        done = shapely.area(shapely.intersection(whole.polygons, missing)) < 1e-12
+        totals = stream.totals
+        assert totals.n_regions == np.count_nonzero(done)
+        np.testing.assert_allclose(totals.area_powers[1], (whole.areas[done] ** 2).sum())
+        np.testing.assert_allclose(totals.class_areas.sum(), totals.area)
 
 
 def test_goes_on_where_it_was_interrupted(model, whole, tmp_path):

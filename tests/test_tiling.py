@@ -1,8 +1,10 @@
-"""A slice cut tile by tile: the partition does not depend on the tiles nor on who cuts them."""
+"""A slice cut tile by tile: the partition does not depend on the tiles."""
 
 from __future__ import annotations
 
-import pickle
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -84,7 +86,7 @@ def test_units_that_vanish_on_areas_do_not_split_cells_without_end(tiled):
     model, _, polygon = example("pooled image", "integer zero bias", 0)
     job = Job(convert(model, (2,)), on(model, polygon).slice, "cpu")
     with ThreadPoolExecutor(1) as executor:
-        n_leaves = len(tiling.find_leaves(job, job.root(), executor))
+        n_leaves = len(tiling.find_leaves(job, job.root(), executor, tiling.FEW_UNITS))
     assert 1 < n_leaves < 2000
 
 
@@ -125,28 +127,77 @@ def test_number_of_threads_changes_nothing(tiled):
             assert_identical(compute_partition(model, slice_, executor=executor), expected)
 
 
-def test_work_can_be_sent_elsewhere(tiled):
-    model, slice_ = trained(pool=True)
-    job = Job(convert(model, slice_.input_shape), slice_, "cpu")
-    leaf = job.split(job.root())[0]
-    there_job, there_leaf = pickle.loads(pickle.dumps((job, leaf)))
-    here, there = job.cut(leaf), pickle.loads(pickle.dumps(there_job.cut(there_leaf)))
-    assert here.cell == there.cell
-    for found, expected in zip(there.finished.mesh, here.finished.mesh, strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
 def test_too_many_regions(tiled):
+    """The error carries the tiles that are finished, which are those of a stream."""
     model, slice_ = trained(pool=False)
-    n_regions = compute_partition(model, slice_).n_regions
-    with pytest.raises(RegionLimitError, match="max_regions is 5") as caught:
-        compute_partition(model, slice_, max_regions=5)
-    assert caught.value.partition.n_regions == 1
-    assert n_regions > 5
+    whole = compute_partition(model, slice_)
+    with pytest.raises(RegionLimitError, match=r"tiles are finished.*max_regions is 99;") as caught:
+        compute_partition(model, slice_, max_regions=99)
+    error = caught.value
+    assert error.partition.n_regions == 1
+    assert 99 < error.n_regions <= whole.n_regions
+    assert 0 < sum(tile.slice.area for tile in error.tiles) < slice_.area
+    for tile in error.tiles:
+        tile.check_invariants()
+        same = whole.patterns(whole.locate(tile.centroids)) == tile.patterns()
+        assert same.all()
+
+
+def test_regions_on_several_tiles_count_once(tiled):
+    model, slice_ = trained(pool=False)
+    whole = compute_partition(model, slice_)
+    n_regions = whole.n_regions
+    assert_identical(compute_partition(model, slice_, max_regions=n_regions), whole)
+    with pytest.raises(RegionLimitError, match=f"there are {n_regions:,} regions") as caught:
+        compute_partition(model, slice_, max_regions=n_regions - 1)
+    assert_identical(caught.value.partition, whole)
+    assert caught.value.n_regions == n_regions
+
+
+def test_little_memory_makes_small_tiles():
+    counts = [tiling.few_units(n_bytes) for n_bytes in (-1, 2**10, 2**26, 2**28, 2**50)]
+    assert counts == sorted(counts)
+    assert counts[0] == counts[1] == tiling.FEWEST_UNITS < counts[2] < counts[3]
+    assert counts[-1] == tiling.FEW_UNITS
+
+
+PEAK = """
+import psutil, resource, splinecam as sc
+from comparison import default_mlp
+from splinecam import engine
+
+square = sc.Slice.box((-1, 1), (-1, 1))
+is_chain = engine.is_chain
+for engine.is_chain in (lambda program: False, is_chain):  # load what both ways take
+    sc.compute_partition(default_mlp(2, 16, 16, 1), square)
+memory = psutil.Process().memory_info().rss + 130 * 2**20
+p = sc.compute_partition(default_mlp(2, 500, 500, 1), square, memory=MEMORY)
+unit = 1 if sys.platform == "darwin" else 1024
+peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(p.n_regions, peak <= memory)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
+def test_memory_is_the_peak():
+    """What takes 190 MiB when cut in one piece is cut in 130 MiB, tile by tile."""
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", "import sys\n" + PEAK.replace("MEMORY", memory)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for memory in ("None", "memory")
+    ]
+    assert found == [["162179", "False"], ["162179", "True"]]
 
 
 def test_progress_counts_tiles(tiled, capfd):
     model, slice_ = trained(pool=False)
+    compute_partition(model, slice_)
+    assert capfd.readouterr().err == ""
     compute_partition(model, slice_, progress=True)
     shown = capfd.readouterr().err
     assert "cutting" in shown

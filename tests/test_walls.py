@@ -18,7 +18,17 @@ ROOT = Path(splinecam.__file__).parent
 
 WALLS = {
     "torch": {
-        *("linear", "program", "convert", "engine", "streaming", "recorder", "measures", "proof"),
+        *(
+            "linear",
+            "program",
+            "convert",
+            "engine",
+            "many_slices",
+            "streaming",
+            "recorder",
+            "measures",
+            "proof",
+        ),
         *("network.restrict", "network.root", "network.propagate", "cutting.subdivision"),
         *("tiling.jobs", "common.batches", "_loading", "cli", "demo"),
     },

@@ -97,6 +97,15 @@ def check_integer(
     return integer
 
 
+def check_limit(name: str, value: Any) -> None:
+    """Refuse what is neither a count of 1 or more nor None."""
+    is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (is_count and value >= 1):
+        raise InvalidArgumentError(
+            f"{name} is {value!r}; accepted: an integer of 1 or more, or None"
+        )
+
+
 def checked_shape(input_shape: tuple[int, ...] | None, dim: int) -> tuple[int, ...]:
     """Return the shape of one input of `dim` coordinates; default ``(dim,)``."""
     if input_shape is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -78,10 +79,11 @@ class Workers:
     def limit_blas(self) -> None:
         """Keep numpy's matrix products to the thread that calls them, as long as this is open.
 
-        Products that run side by side slow each other down many times over if each starts threads.
+        Products that run side by side slow each other down many times over if each starts threads,
+        and how they are shared out among these changes their rounding.
         """
         if not self._blas_is_limited:
-            self._stack.enter_context(_blas().limit(limits=1, user_api="blas"))
+            self._stack.enter_context(_one_blas_thread())
             self._blas_is_limited = True
 
     def _map(self, kernel: Callable[..., Any], bounds: list[int], args: tuple) -> list[Any]:
@@ -128,3 +130,36 @@ def n_processors() -> int:
 @cache
 def _blas() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+class _Limit:
+    """Lets products of this process start no threads, from the first that asks to the last."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._stack = ExitStack()
+        self._n_users = 0
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._n_users:
+                self._stack.enter_context(_blas().limit(limits=1, user_api="blas"))
+            self._n_users += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._n_users -= 1
+            if not self._n_users:
+                self._stack.close()
+
+
+_limit = _Limit()
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    _limit.begin()
+    try:
+        yield
+    finally:
+        _limit.end()

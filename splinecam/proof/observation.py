@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 from splinecam.common.types import Floats, Ints
 from splinecam.convert.forward import Forward
@@ -23,8 +23,11 @@ from splinecam.program import Affine, MaxGroups, PiecewiseLinear, Program
 from splinecam.proof.certificate import Record, allowed_distance, batches, corner_regions
 from splinecam.slices import Slice
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
 Patterns = NDArray[np.uint8]
-Model = nn.Module | ExportedProgram
+Model: TypeAlias = "nn.Module | ExportedProgram"
 
 EPS = float(np.finfo(np.float64).eps)
 

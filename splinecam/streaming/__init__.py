@@ -1,0 +1,1 @@
+"""Partitions handed out tile by tile."""
