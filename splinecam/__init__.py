@@ -7,7 +7,6 @@ there with `compute_partition`, and measure and draw what the `Partition` says.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from splinecam._loading import load_model
 from splinecam.engine import compute_partition
 from splinecam.errors import (
     InsufficientMemoryError,
@@ -20,60 +19,63 @@ from splinecam.errors import (
     SplineCamError,
     UnsupportedLayerError,
 )
-from splinecam.measures.batchnorm import BatchNormFit, batch_norm_fit
-from splinecam.measures.boundary import DecisionBoundary, decision_boundary, level_set
-from splinecam.measures.complexity import LocalComplexity, local_complexity
-from splinecam.measures.curves import (
-    BoundaryCurves,
-    BoundarySamples,
-    boundary_curves,
-    boundary_distance,
-    sample_boundary,
-    units_near_boundary,
-)
-from splinecam.measures.distances import NearestEdges, UnitDistances, nearest_edges, unit_distances
-from splinecam.measures.edges import bend_angles, layer_statistics, unit_statistics
-from splinecam.measures.graph import adjacency_graph, hop_distances
-from splinecam.measures.jacobians import input_jacobians, sample_agop, slice_agop
-from splinecam.measures.margins import region_margins
-from splinecam.measures.power import (
-    PowerCheck,
-    PowerDiagram,
-    check_power_cells,
-    layer_power_diagram,
-    power_diagram,
-)
-from splinecam.measures.regions import region_statistics
-from splinecam.measures.segments import (
-    Breaks,
-    Decisions,
-    Segment,
-    SegmentPartition,
-    compute_segment_partition,
-    integrated_gradients,
-)
-from splinecam.measures.spline import RegionMaps, region_maps
-from splinecam.measures.statistics import (
-    Histogram,
-    RegionSummary,
-    region_histogram,
-    summarize_regions,
-)
-from splinecam.measures.tables import to_frame
-from splinecam.measures.windows import (
-    ComplexityMap,
-    complexity_map,
-    edge_density,
-    edge_length,
-    region_count,
-)
 from splinecam.partition.partition import EdgeFlips, Partition
-from splinecam.proof.verify import Certificate, verify
-from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
 from splinecam.slices import Slice
-from splinecam.streaming import PartitionStream, StreamTotals
 
 if TYPE_CHECKING:
+    from splinecam._loading import load_model
+    from splinecam.measures.batchnorm import BatchNormFit, batch_norm_fit
+    from splinecam.measures.boundary import DecisionBoundary, decision_boundary, level_set
+    from splinecam.measures.complexity import LocalComplexity, local_complexity
+    from splinecam.measures.curves import (
+        BoundaryCurves,
+        BoundarySamples,
+        boundary_curves,
+        boundary_distance,
+        sample_boundary,
+        units_near_boundary,
+    )
+    from splinecam.measures.distances import (
+        NearestEdges,
+        UnitDistances,
+        nearest_edges,
+        unit_distances,
+    )
+    from splinecam.measures.edges import bend_angles, layer_statistics, unit_statistics
+    from splinecam.measures.graph import adjacency_graph, hop_distances
+    from splinecam.measures.jacobians import input_jacobians, sample_agop, slice_agop
+    from splinecam.measures.margins import region_margins
+    from splinecam.measures.power import (
+        PowerCheck,
+        PowerDiagram,
+        check_power_cells,
+        layer_power_diagram,
+        power_diagram,
+    )
+    from splinecam.measures.regions import region_statistics
+    from splinecam.measures.segments import (
+        Breaks,
+        Decisions,
+        Segment,
+        SegmentPartition,
+        compute_segment_partition,
+        integrated_gradients,
+    )
+    from splinecam.measures.spline import RegionMaps, region_maps
+    from splinecam.measures.statistics import (
+        Histogram,
+        RegionSummary,
+        region_histogram,
+        summarize_regions,
+    )
+    from splinecam.measures.tables import to_frame
+    from splinecam.measures.windows import (
+        ComplexityMap,
+        complexity_map,
+        edge_density,
+        edge_length,
+        region_count,
+    )
     from splinecam.plotting import (
         mark_anchors,
         new_figure,
@@ -82,6 +84,9 @@ if TYPE_CHECKING:
         plot_partition,
         plot_thumbnails,
     )
+    from splinecam.proof.verify import Certificate, verify
+    from splinecam.recorder import Probe, Recorder, Snapshot, log_spaced_steps
+    from splinecam.streaming import PartitionStream, StreamTotals
 
 __all__ = [
     "BatchNormFit",
@@ -164,11 +169,48 @@ __all__ = [
     "verify",
 ]
 
-_PLOTTING = frozenset(name for name in __all__ if name.startswith(("plot_", "mark_", "new_")))
+_LATER = {
+    "_loading": "load_model",
+    "measures.batchnorm": "BatchNormFit batch_norm_fit",
+    "measures.boundary": "DecisionBoundary decision_boundary level_set",
+    "measures.complexity": "LocalComplexity local_complexity",
+    "measures.curves": (
+        "BoundaryCurves BoundarySamples boundary_curves boundary_distance sample_boundary "
+        "units_near_boundary"
+    ),
+    "measures.distances": "NearestEdges UnitDistances nearest_edges unit_distances",
+    "measures.edges": "bend_angles layer_statistics unit_statistics",
+    "measures.graph": "adjacency_graph hop_distances",
+    "measures.jacobians": "input_jacobians sample_agop slice_agop",
+    "measures.margins": "region_margins",
+    "measures.power": "PowerCheck PowerDiagram check_power_cells layer_power_diagram power_diagram",
+    "measures.regions": "region_statistics",
+    "measures.segments": (
+        "Breaks Decisions Segment SegmentPartition compute_segment_partition integrated_gradients"
+    ),
+    "measures.spline": "RegionMaps region_maps",
+    "measures.statistics": "Histogram RegionSummary region_histogram summarize_regions",
+    "measures.tables": "to_frame",
+    "measures.windows": "ComplexityMap complexity_map edge_density edge_length region_count",
+    "plotting": (
+        "mark_anchors new_figure plot_classes plot_decision_boundary plot_partition plot_thumbnails"
+    ),
+    "proof.verify": "Certificate verify",
+    "recorder": "Probe Recorder Snapshot log_spaced_steps",
+    "streaming": "PartitionStream StreamTotals",
+}
+"""Modules that are imported when one of their names is used, since partitions need none of them."""
+
+_MODULES = {name: module for module, names in _LATER.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Import matplotlib only when something is drawn."""
-    if name in _PLOTTING:
-        return getattr(import_module("splinecam.plotting"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

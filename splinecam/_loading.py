@@ -7,15 +7,18 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
-from torch.export import ExportedProgram
 
 from splinecam.convert.exported import load_exported
 from splinecam.convert.onnx import load_onnx
 from splinecam.errors import InvalidArgumentError, InvalidFileError
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 
 def load_model(path: str | os.PathLike[str]) -> nn.Module | ExportedProgram:

@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import torch
 from torch import nn
-from torch.export import ExportedProgram
-from tqdm import tqdm
 
 from splinecam._kernels.arrays import Mesh
 from splinecam.common.batches import checked_device
@@ -38,6 +35,9 @@ from splinecam.tiling.jobs import Job, Leaf, Tile, cut_leaves, find_leaves
 from splinecam.tiling.seams import TileMesh
 from splinecam.tiling.stitch import stitch
 from splinecam.tiling.tiles import number_corners
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 MAX_REGIONS = 500_000_000
 """What 32-bit numbers of half-edges allow."""
@@ -145,6 +145,8 @@ def compute_partition(
 
 def _available(memory: int | None) -> int:
     """Bytes that may still be taken."""
+    import psutil
+
     free = psutil.virtual_memory().available
     return free if memory is None else min(free, memory - psutil.Process().memory_info().rss)
 
@@ -178,6 +180,8 @@ def _progress(
     if not shown:
         yield lambda n_regions: None
         return
+    from tqdm import tqdm
+
     with tqdm(total=total, desc=description, unit=unit) as bar:
 
         def report(n_regions: int) -> None:

@@ -213,7 +213,9 @@ def test_module_does_not_print(module):
     assert printing(ast.parse(SOURCES[module])) == []
 
 
-@pytest.mark.parametrize("library", ["matplotlib", "sklearn"])
+@pytest.mark.parametrize(
+    "library", ["matplotlib", "networkx", "scipy.sparse", "sklearn", "torch.export"]
+)
 def test_importing_the_library_leaves_out_what_only_some_parts_need(library):
     code = f"import sys, splinecam; sys.exit({library!r} in sys.modules)"
     path = os.pathsep.join([str(ROOT.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -221,6 +223,18 @@ def test_importing_the_library_leaves_out_what_only_some_parts_need(library):
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=False
     )
     assert done.returncode == 0
+
+
+def test_names_that_are_imported_later_are_those_that_type_checkers_read():
+    everything = imported_by("splinecam") - {"importlib.import_module"}
+    at_once = set(imported(WithoutTypeChecking().visit(ast.parse(SOURCES["splinecam"]))))
+    later = {f"splinecam.{module}.{name}" for name, module in splinecam._MODULES.items()}
+    assert later == everything - at_once
+    assert {name.rpartition(".")[2] for name in everything} - {"Any", "TYPE_CHECKING"} == set(
+        splinecam.__all__
+    )
+    assert all(hasattr(splinecam, name) for name in splinecam.__all__)
+    assert set(splinecam.__all__) <= set(dir(splinecam))
 
 
 def test_packages_do_not_import_each_other_in_cycles():

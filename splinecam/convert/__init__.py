@@ -7,11 +7,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.export import ExportedProgram
 
 from splinecam.convert import (
     affine,
@@ -25,7 +24,7 @@ from splinecam.convert import (
     reshaping,
 )
 from splinecam.convert.calls import Handler, UnfollowableError
-from splinecam.convert.exported import export, exported_module
+from splinecam.convert.exported import export, exported_module, is_exported
 from splinecam.convert.plain import read_plain
 from splinecam.convert.replica import Replica
 from splinecam.convert.sites import place
@@ -38,6 +37,9 @@ from splinecam.errors import (
     UnsupportedLayerError,
 )
 from splinecam.program import Program
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 __all__ = ["convert"]
 
@@ -107,7 +109,7 @@ def convert(model: nn.Module | ExportedProgram, input_shape: tuple[int, ...]) ->
     """
     _check_arguments(model, input_shape)
     batch = BATCH
-    if isinstance(model, ExportedProgram):
+    if is_exported(model):
         model, batch = exported_module(model, input_shape)
     elif steps := read_plain(model, input_shape):
         return Program(tuple(steps), tuple(input_shape), len(steps))
@@ -165,7 +167,7 @@ def _mixes_inputs(model: nn.Module, input_shape: tuple[int, ...]) -> bool:
 
 
 def _check_arguments(model: Any, input_shape: Any) -> None:
-    if not isinstance(model, nn.Module | ExportedProgram):
+    if not (isinstance(model, nn.Module) or is_exported(model)):
         raise InvalidModelError(
             f"model has to be an nn.Module or a program of torch.export, got {type(model).__name__}"
         )

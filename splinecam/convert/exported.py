@@ -9,20 +9,22 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch._export.verifier import SpecViolationError
-from torch.export import ExportedProgram
 
 from splinecam.convert.traced import BATCH
 from splinecam.errors import InvalidFileError, InvalidModelError
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 _OPERATORS = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.\w+|torch\.sym_\w+|math\.\w+")
 _NAMES = re.compile(r"[\w.]*")
@@ -44,6 +46,12 @@ _FAILURES = (
 """What reading a damaged file raises."""
 
 
+def is_exported(model: object) -> TypeGuard[ExportedProgram]:
+    """Whether a model is a program of `torch.export`, which takes long to import."""
+    module = sys.modules.get("torch.export")  # where it is not imported, nothing is its program
+    return module is not None and isinstance(model, module.ExportedProgram)
+
+
 def load_exported(path: Path) -> ExportedProgram:
     """Read a program that `torch.export.save` wrote, without unpickling or running its code.
 
@@ -53,12 +61,14 @@ def load_exported(path: Path) -> ExportedProgram:
         If the file is none, or holds what only unpickling or running code would read: compiled
         code, pickled weights or objects, functions that are no operators of torch.
     """
+    from torch.export import load
+
     data = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unsafe = next(_unsafe(archive), None)
         if unsafe is None:
-            return torch.export.load(io.BytesIO(data))
+            return load(io.BytesIO(data))
     except _FAILURES as error:
         raise InvalidFileError(
             f"{path} is not a program that torch.export.save wrote: {error}"
@@ -131,6 +141,9 @@ def export(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module | None:
     nn.Module or None
         It takes batches of the size `BATCH`; None where `torch.export` fails.
     """
+    from torch._export.verifier import SpecViolationError
+    from torch.export import export as export_program
+
     for module in model.modules():
         for name, tensor in module._parameters.items():
             if tensor is not None:
@@ -139,7 +152,7 @@ def export(model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, of its own ways
-            program = torch.export.export(model, (example,), strict=False)
+            program = export_program(model, (example,), strict=False)
             return program.run_decompositions({}).module(check_guards=False)
     except (*_FAILURES, SpecViolationError):
         return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
-from splinecam.convert.exported import exported_module
+from splinecam.convert.exported import exported_module, is_exported
 from splinecam.convert.replica import Replica
 from splinecam.convert.traced import BATCH
 from splinecam.convert.tracing import FAILURES
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 
 class Forward:
@@ -42,7 +46,7 @@ class Forward:
     """
 
     def __init__(self, model: nn.Module | ExportedProgram, input_shape: tuple[int, ...]) -> None:
-        if isinstance(model, ExportedProgram):
+        if is_exported(model):
             module, batch = exported_module(model, input_shape)
             self._batch = None if batch == BATCH else batch
             self._root = Replica(module).root

@@ -19,7 +19,6 @@ from splinecam.cutting.patches import Patch
 from splinecam.cutting.refine import USUAL, Cutter
 from splinecam.cutting.resolve import Resolver
 from splinecam.cutting.settle import settle
-from splinecam.cutting.ties import find_ties
 from splinecam.cutting.twins import NO_TWINS, Twins
 from splinecam.cutting.vanishing import find_supports
 from splinecam.exact import ExactNetwork, Point
@@ -242,6 +241,8 @@ class Subdivision:
 
     def _resolver(self, number: int) -> Resolver:
         """Exact decisions in one layer, on the mesh as it is."""
+        from splinecam.cutting.ties import find_ties  # which takes scipy, and long to import
+
         lines = HingeLines(self._context.exact(), self._patch.sides, self._network, self._labels)
         found = (find(self._network, self._labels, number) for find in (find_supports, find_ties))
         return Resolver(
