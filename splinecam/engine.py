@@ -20,6 +20,7 @@ from splinecam.cutting.mesh import NOTHING_SHARED, Shared, check_mesh
 from splinecam.cutting.numbering import renumber
 from splinecam.cutting.patches import Patch
 from splinecam.cutting.refine import Cutter
+from splinecam.cutting.small import cut_small
 from splinecam.cutting.subdivision import Context, Subdivision
 from splinecam.cutting.twins import find_twins
 from splinecam.errors import InsufficientMemoryError, InvalidArgumentError, RegionLimitError
@@ -138,7 +139,12 @@ def compute_partition(
             Workers(executor) as workers,
             _progress(n_layers, "cutting", "layer", shown=progress) as report,
         ):
-            return _Engine(program, slice_, limit, memory, where, workers).run(report)
+            network = restrict(program, slice_)
+            small = cut_small(network, slice_.polygon) if where.type == "cpu" else None
+            if small is not None and len(small[0].face_offsets) - 1 <= limit:
+                mesh, pattern = small
+                return make_partition(slice_, network, mesh, NOTHING_SHARED, pattern)
+            return _Engine(program, slice_, network, limit, memory, where, workers).run(report)
     job = Job(program, slice_, str(where))
     return _Tiles(job, limit, memory, executor, progress).run()
 
@@ -308,6 +314,7 @@ class _Engine:
         self,
         program: Program,
         slice_: Slice,
+        network: PlanarNetwork,
         max_regions: int,
         memory: int | None,
         device: torch.device,
@@ -319,7 +326,7 @@ class _Engine:
         self._memory = memory
         context = Context(lambda: self._exact, device, workers, self._check, self._is_too_many)
         patch = Patch.of_polygon(slice_.polygon)
-        self._network = restrict(program, slice_)
+        self._network = network
         if max((layer.weight.size for layer in self._network.layers), default=0) > SMALL_MATRIX:
             workers.limit_blas()
         bounds = network_bounds(self._network, slice_.polygon)

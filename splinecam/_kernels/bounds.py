@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
-from splinecam._kernels.arrays import JIT, Bounds
+from splinecam._kernels.arrays import BORROWING, JIT, Bounds
 
 SAFETY = 1 + 1e-9
 """Covers the rounding of the bounds themselves."""
@@ -69,3 +70,26 @@ def bound_activations(bias, breakpoints, slopes, anchors):
     # Where all pre-activations vanish, no value is greater than this.
     at_zero = highest + steepest * last
     return steepest, steepest * np.sqrt(squared_bias) + at_zero * np.sqrt(bias.shape[0])
+
+
+@register_jitable
+def after_layer(norm, steepest, offset, unit_noise, lipschitz, size):
+    """Lipschitz constant, error and norm of a layer's activations, from those of its input.
+
+    `norm` is that of its matrix, `unit_noise` of its pre-activations' errors; `steepest` and
+    `offset` are those of `bound_activations`.
+    """
+    return (
+        lipschitz * norm * steepest,
+        unit_noise * steepest * SAFETY,
+        (norm * size * steepest + offset) * SAFETY,
+    )
+
+
+@njit(**BORROWING)
+def euclidean_norm(numbers):
+    """Square root of the sum of squares (n,), rounded up."""
+    squared = 0.0
+    for i in range(numbers.shape[0]):
+        squared += numbers[i] * numbers[i]
+    return np.sqrt(squared) * SAFETY

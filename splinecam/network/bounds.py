@@ -14,7 +14,7 @@ from math import hypot, isfinite
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds
-from splinecam._kernels.bounds import SAFETY, bound_activations, bound_hinges
+from splinecam._kernels.bounds import SAFETY, after_layer, bound_activations, bound_hinges
 from splinecam._kernels.edges import FURTHEST
 from splinecam.errors import InvalidModelError
 from splinecam.network.planar import PlanarNetwork
@@ -30,9 +30,9 @@ LARGE = 512
 
 def coordinate_rounding(polygon: np.ndarray) -> float:
     """Error of computing one coordinate in a polygon (n, 2): roundings of its largest numbers."""
-    low, high = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
-    extent = hypot(high[0] - low[0], high[1] - low[1])
-    return 16 * UNIT_ROUNDOFF * (extent + _farthest(low, high))
+    us, vs = zip(*polygon.tolist(), strict=True)  # quicker than numpy on a few corners
+    extent = hypot(max(us) - min(us), max(vs) - min(vs))
+    return 16 * UNIT_ROUNDOFF * (extent + farthest(polygon))
 
 
 def vertex_error(polygon: np.ndarray) -> float:
@@ -44,9 +44,10 @@ def vertex_error(polygon: np.ndarray) -> float:
     return FURTHEST * coordinate_rounding(polygon)
 
 
-def _farthest(low: list[float], high: list[float]) -> float:
-    """Greatest distance from the origin in a box."""
-    return hypot(*(max(-a, b) for a, b in zip(low, high, strict=True)))
+def farthest(polygon: np.ndarray) -> float:
+    """Norm of the points in a polygon (n, 2) at most."""
+    us, vs = zip(*polygon.tolist(), strict=True)
+    return hypot(max(map(abs, us)), max(map(abs, vs)))
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -54,7 +55,7 @@ def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
     """Bounds of each layer's hinges on a polygon (n, 2)."""
     bounds = []
     lipschitz, noise = 1.0, 0.0
-    size = _farthest(polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist())
+    size = farthest(polygon)
     for number, layer in enumerate(network.layers):
         rounding = UNIT_ROUNDOFF * OPERATIONS * (layer.weight.shape[1] + 8)
         errors = (layer.weight_errors, layer.bias_errors)
@@ -73,9 +74,7 @@ def network_bounds(network: PlanarNetwork, polygon: np.ndarray) -> list[Bounds]:
             layer.bias, layer.breakpoints, layer.slopes, layer.anchors
         )
         norm = (spectral_bound(layer.weight) + _norm(layer.weight_errors)) * SAFETY
-        lipschitz *= norm * steepest
-        noise = unit_noise * steepest * SAFETY
-        size = (norm * size * steepest + offset) * SAFETY
+        lipschitz, noise, size = after_layer(norm, steepest, offset, unit_noise, lipschitz, size)
     return bounds
 
 
