@@ -133,17 +133,15 @@ def compute_partition(
     program = convert(model, slice_.input_shape)
     limit = MAX_REGIONS if max_regions is None else max_regions
     if is_chain(program) and _is_plain(program):
-        n_layers = len(program.piecewise_steps)
+        network = restrict(program, slice_)
+        small = cut_small(network, slice_.polygon, limit) if where.type == "cpu" else None
+        if small is not None:
+            return make_partition(slice_, network, small[0], NOTHING_SHARED, small[1])
         with (
             suppress(InsufficientMemoryError),
             Workers(executor) as workers,
-            _progress(n_layers, "cutting", "layer", shown=progress) as report,
+            _progress(len(network.layers), "cutting", "layer", shown=progress) as report,
         ):
-            network = restrict(program, slice_)
-            small = cut_small(network, slice_.polygon) if where.type == "cpu" else None
-            if small is not None and len(small[0].face_offsets) - 1 <= limit:
-                mesh, pattern = small
-                return make_partition(slice_, network, mesh, NOTHING_SHARED, pattern)
             return _Engine(program, slice_, network, limit, memory, where, workers).run(report)
     job = Job(program, slice_, str(where))
     return _Tiles(job, limit, memory, executor, progress).run()

@@ -141,7 +141,7 @@ def _carry_on(chain, number, values):
     """The next layer's hinges at the vertices, and what each hinge adds to their slopes."""
     if number + 1 == chain.functions.shape[0]:
         return np.empty((values.shape[0], 0)), np.empty((values.shape[1], 0))
-    breakpoint, below, above, start = chain.functions[number]
+    _, below, above, start = chain.functions[number]
     weight = _matrix(chain, number + 1)
     kinks = np.empty((weight.shape[1], weight.shape[0]))
     for h in range(kinks.shape[0]):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, cached_property
 from types import TracebackType
 from typing import Any
 
@@ -32,7 +32,7 @@ class Workers:
 
     def __init__(self, executor: Executor | None = None, n_helpers: int | None = None):
         self._executor = executor
-        self._n_helpers = n_processors() - 1 if n_helpers is None else n_helpers
+        self._helpers = n_helpers
         self._blas_is_limited = False
         self._stack = ExitStack()
 
@@ -106,6 +106,10 @@ class Workers:
                 if not helper.cancel():
                     helper.result()
         return results
+
+    @cached_property
+    def _n_helpers(self) -> int:
+        return n_processors() - 1 if self._helpers is None else self._helpers
 
     def _pool(self) -> Executor:
         if self._executor is None:

@@ -17,7 +17,9 @@ FEW_VERTICES = 2**12
 """Vertices up to which the loops of one thread are quick enough."""
 
 
-def cut_small(network: PlanarNetwork, polygon: np.ndarray) -> tuple[Mesh, np.ndarray] | None:
+def cut_small(
+    network: PlanarNetwork, polygon: np.ndarray, max_regions: int
+) -> tuple[Mesh, np.ndarray] | None:
     """Cut a polygon by a small network, if float64 decides everything.
 
     `Subdivision` does the same for all networks, step by step, in many calls: what it does in the
@@ -28,12 +30,14 @@ def cut_small(network: PlanarNetwork, polygon: np.ndarray) -> tuple[Mesh, np.nda
     network : PlanarNetwork
     polygon : ndarray
         (n, 2) float64, counter-clockwise.
+    max_regions : int
 
     Returns
     -------
     tuple of Mesh and ndarray, or None
         The mesh, and the pattern (n_units,) uint8 of the region left of edge 0. None where the
-        network is not small, or float64 leaves something open: then little time is lost.
+        network is not small, float64 leaves something open, or there are more than `max_regions`;
+        little time is lost then.
     """
     layers = network.layers
     if not layers or not all(map(_is_small, layers)):
@@ -43,7 +47,7 @@ def cut_small(network: PlanarNetwork, polygon: np.ndarray) -> tuple[Mesh, np.nda
         *(polygon, _chain(layers), farthest(polygon), UNIT_ROUNDOFF * OPERATIONS),
         *(rounding, USUAL * rounding, FEW_VERTICES),
     )
-    return (mesh, pattern) if done else None
+    return (mesh, pattern) if done and len(mesh.face_offsets) - 1 <= max_regions else None
 
 
 def _is_small(layer: Layer) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -44,8 +43,8 @@ def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
             f"slice: its points have shape {slice_.input_shape}, "
             f"the model takes inputs of shape {program.input_shape}"
         )
-    frame = np.vstack([slice_.basis, slice_.origin]).reshape(3, *slice_.input_shape)
-    columns: Tensor | None = torch.from_numpy(frame)
+    frame = np.concatenate([slice_.basis, slice_.origin[None]])
+    columns: Tensor | None = torch.from_numpy(frame).reshape(3, *slice_.input_shape)
     shape = program.input_shape
     layers = []
     affine_steps: list[Affine] = []
@@ -54,51 +53,56 @@ def restrict(program: Program, slice_: Slice) -> PlanarNetwork:
             affine_steps.append(step)
             continue
         assert isinstance(step, PiecewiseLinear)
-        weight, bias = _dense(columns, affine_steps, shape)
-        errors = _rounding(columns, affine_steps, shape)
-        layers.append(
-            replace(
-                activation_layer(step),
-                weight=weight,
-                bias=bias,
-                weight_errors=errors[0],
-                bias_errors=errors[1],
-            )
-        )
+        weight, bias, *errors = _composed(columns, affine_steps, shape)
+        layers.append(Layer(step.name, weight, bias, *_function(step), *errors))
         columns, shape = None, step.shape
         affine_steps = []
-    weight, bias = _dense(columns, affine_steps, shape)
+    weight, bias, *_ = _composed(columns, affine_steps, shape)
     return PlanarNetwork(tuple(layers), weight, bias)
+
+
+def _composed(
+    columns: Tensor | None, steps: Sequence[Affine], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Matrix (D, K) and offset (D,) of `steps` after the map with these columns (None: identity).
+
+    `shape` is that of the value which the first step reads. Last come bounds of what rounding did
+    to the rows of the matrix and to the offset, each (D,), or (1,) where it did nothing.
+    """
+    if len(steps) == 1 and len(shape) == 1 and isinstance(steps[0].linear, MatMul):
+        # The common case, a layer of an MLP, needs no identity matrix and none of torch's threads.
+        weight, offset = steps[0].linear.weight.numpy(), _offset(steps[0])
+        if columns is None:
+            return weight, offset, NO_ERROR, NO_ERROR
+        return _on_plane(weight, offset, columns.numpy())
+    dense = _dense(columns, steps, shape)
+    return *dense, *_rounding(columns, steps, shape)
+
+
+def _on_plane(
+    weight: np.ndarray, offset: np.ndarray, frame: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `_composed` returns for a matrix (D, K) and an offset (D,) after columns (3, K)."""
+    columns = weight @ frame.T
+    magnitudes = np.abs(weight) @ np.abs(frame.T)
+    unit = 2 * UNIT_ROUNDOFF * (weight.shape[1] + 2)  # see `_rounding`
+    return (
+        columns[:, :2].copy(),
+        columns[:, 2] + offset,
+        unit * (magnitudes[:, 0] + magnitudes[:, 1]),  # no less than the norm
+        unit * (magnitudes[:, 2] + np.abs(offset)),
+    )
 
 
 def _dense(
     columns: Tensor | None, steps: Sequence[Affine], shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix (D, K) and offset (D,) of `steps` after the map with these columns (None: identity).
-
-    `shape` is that of the value which the first step reads.
-    """
-    if (plain := _as_matrix(steps, shape)) is not None:
-        weight = plain.weight.numpy()
-        if columns is None:
-            return weight, _offset(steps[0])
-        frame = columns.numpy()
-        return weight @ frame[:-1].T, weight @ frame[-1] + _offset(steps[0])
+    """The matrix and the offset of `_composed`."""
     columns = _identity(shape) if columns is None else columns
     for step in steps:
         columns = step.push(columns)
     flat = columns.reshape(len(columns), -1).numpy()
     return np.ascontiguousarray(flat[:-1].T), flat[-1].copy()
-
-
-def _as_matrix(steps: Sequence[Affine], shape: tuple[int, ...]) -> MatMul | None:
-    """The one matrix that the steps are, if so: the common case, a layer of an MLP.
-
-    It needs no identity matrix to be pushed through, and none of torch's threads.
-    """
-    is_single = len(steps) == 1 and len(shape) == 1
-    linear = steps[0].linear if is_single else None
-    return linear if isinstance(linear, MatMul) else None
 
 
 def _identity(shape: tuple[int, ...]) -> Tensor:
@@ -117,13 +121,6 @@ def _rounding(
     a chain of steps adds such an error for each, carried on by the absolute values of the later
     ones.
     """
-    if (plain := _as_matrix(steps, shape)) is not None:
-        if columns is None:
-            return NO_ERROR, NO_ERROR  # the matrix is the step's own
-        weight, frame = np.abs(plain.weight.numpy()), np.abs(columns.numpy())
-        unit = 2 * UNIT_ROUNDOFF * (plain.n_terms + 2)
-        weight_errors = unit * (weight @ frame[:-1].T).sum(axis=1)  # no less than the norm
-        return weight_errors, unit * (weight @ frame[-1] + np.abs(_offset(steps[0])))
     magnitudes = (_identity(shape) if columns is None else columns).abs()
     unit_roundoffs = 0.0
     for step in steps:
@@ -142,19 +139,18 @@ def _offset(step: Affine) -> np.ndarray:
 
 def activation_layer(step: PiecewiseLinear) -> Layer:
     """The functions of a step's units, without an affine map before them."""
+    empty = np.zeros((step.n_units, 0)), np.zeros(step.n_units)
+    return Layer(step.name, *empty, *_function(step), NO_ERROR, NO_ERROR)
+
+
+def _function(step: PiecewiseLinear) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Breakpoints, slopes and anchors of a `Layer`."""
 
     def table(tensor: Tensor) -> np.ndarray:
+        if tensor.ndim == 1:
+            return tensor.numpy()[None]
         array = tensor.numpy()
         is_shared = array.size == len(array)
         return (array.reshape(-1, 1) if is_shared else step.per_unit(tensor).numpy()).T
 
-    return Layer(
-        name=step.name,
-        weight=np.zeros((step.n_units, 0)),
-        bias=np.zeros(step.n_units),
-        breakpoints=table(step.breakpoints),
-        slopes=table(step.slopes),
-        anchors=table(step.anchor[None])[:, 0],
-        weight_errors=NO_ERROR,
-        bias_errors=NO_ERROR,
-    )
+    return table(step.breakpoints), table(step.slopes), table(step.anchor[None])[:, 0]
