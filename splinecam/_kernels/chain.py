@@ -20,7 +20,7 @@ from splinecam._kernels.words import BITS
 
 
 class Chain(NamedTuple):
-    """Layers whose units all have one breakpoint, the same in a layer; arrays end to end."""
+    """Layers of up to 64 units with one breakpoint, the same in a layer; arrays end to end."""
 
     starts: np.ndarray  # (L + 1, 4) int64: into each of the next four, layer by layer
     biases: np.ndarray  # float64
@@ -74,9 +74,10 @@ def cut_chain(polygon, chain, size, term_rounding, rounding, usual_radius, most_
         )
         if not np.isfinite(bounds.reach.sum() + bounds.noise.sum()):
             return False, mesh, pattern
+        all_hinges = np.full(1, ~uint64(0) >> uint64(BITS - n_units))
         known, kinks = _carry_on(chain, number, values)
         done, mesh, carried = cut_layer(
-            *(mesh, values, bounds, _all_hinges(n_units), chain.starts[number, 0]),
+            *(mesh, values, bounds, all_hinges, chain.starts[number, 0]),
             *(rounding, usual_radius, most_vertices, known, kinks),
         )
         if not done:
@@ -125,15 +126,6 @@ def _matrix(chain, number):
 @njit(**JIT)
 def _biases(chain, number):
     return chain.biases[chain.starts[number, 0] : chain.starts[number + 1, 0]]
-
-
-@njit(**JIT)
-def _all_hinges(n_hinges):
-    words = np.empty((n_hinges + BITS - 1) // BITS, np.uint64)
-    for w in range(words.shape[0]):
-        n_bits = min(BITS, n_hinges - w * BITS)
-        words[w] = ~uint64(0) >> uint64(BITS - n_bits)
-    return words
 
 
 @njit(**JIT)

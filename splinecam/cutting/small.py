@@ -6,6 +6,7 @@ import numpy as np
 
 from splinecam._kernels.arrays import Mesh
 from splinecam._kernels.chain import Chain, cut_chain
+from splinecam._kernels.words import BITS
 from splinecam.cutting.refine import USUAL
 from splinecam.network.bounds import OPERATIONS, UNIT_ROUNDOFF, coordinate_rounding, farthest
 from splinecam.network.planar import Layer, PlanarNetwork
@@ -52,7 +53,7 @@ def cut_small(
 
 def _is_small(layer: Layer) -> bool:
     is_even = layer.breakpoints.size == 1 and layer.slopes.size == 2 and layer.anchors.size == 1
-    return is_even and layer.weight.size <= SMALL_LAYER
+    return is_even and layer.n_units <= BITS and layer.weight.size <= SMALL_LAYER
 
 
 def _chain(layers: tuple[Layer, ...]) -> Chain:
