@@ -134,15 +134,15 @@ def compute_partition(
     limit = MAX_REGIONS if max_regions is None else max_regions
     if is_chain(program) and _is_plain(program):
         network = restrict(program, slice_)
-        small = cut_small(network, slice_.polygon, limit) if where.type == "cpu" else None
-        if small is not None:
-            return make_partition(slice_, network, small[0], NOTHING_SHARED, small[1])
-        with (
-            suppress(InsufficientMemoryError),
-            Workers(executor) as workers,
-            _progress(len(network.layers), "cutting", "layer", shown=progress) as report,
-        ):
-            return _Engine(program, slice_, network, limit, memory, where, workers).run(report)
+        with _progress(len(network.layers), "cutting", "layer", shown=progress) as report:
+            small = cut_small(network, slice_.polygon, limit) if where.type == "cpu" else None
+            if small is not None:
+                mesh, pattern = small
+                for _ in network.layers:
+                    report(len(mesh.face_offsets) - 1)
+                return make_partition(slice_, network, mesh, NOTHING_SHARED, pattern)
+            with suppress(InsufficientMemoryError), Workers(executor) as workers:
+                return _Engine(program, slice_, network, limit, memory, where, workers).run(report)
     job = Job(program, slice_, str(where))
     return _Tiles(job, limit, memory, executor, progress).run()
 

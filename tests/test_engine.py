@@ -313,6 +313,7 @@ def many_blocks(monkeypatch):
             monkeypatch.setattr(module, grain, 1, raising=False)
     monkeypatch.setattr(cutting, "CHEAP", 1)
     monkeypatch.setattr("splinecam.cutting.subdivision.SMALL_VALUES", 0)
+    monkeypatch.setattr("splinecam.cutting.small.SMALL_LAYER", 0)
 
 
 @pytest.fixture
@@ -577,6 +578,7 @@ def test_refuses_what_is_no_slice():
 
 def test_refuses_more_memory_than_is_free(monkeypatch):
     monkeypatch.setattr("splinecam.cutting.subdivision.SMALL_VALUES", 0)
+    monkeypatch.setattr("splinecam.cutting.small.SMALL_LAYER", 0)
     monkeypatch.setattr("splinecam.engine.NEGLIGIBLE", 0)
     monkeypatch.setattr("splinecam.engine.CHECKED", 1)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))

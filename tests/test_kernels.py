@@ -27,7 +27,7 @@ from splinecam._kernels.words import (
     unpack_set,
 )
 from splinecam.common.workers import Workers
-from splinecam.cutting import mesh, subdivision
+from splinecam.cutting import mesh, small, subdivision
 from splinecam.cutting.mesh import Mesh, check_mesh, polygon_mesh
 
 TESTS = Path(__file__).parent
@@ -151,6 +151,7 @@ def test_values_are_carried_to_all_vertices(width, activation, monkeypatch):
         seen.append((len(old.vertices), refinement.mesh.vertices, carried))
 
     monkeypatch.setattr(subdivision, "SMALL_VALUES", 0)
+    monkeypatch.setattr(small, "SMALL_LAYER", 0)
     monkeypatch.setattr(subdivision, "carry", carry)
     families, activations = [gaussian] * 4, ["relu", activation, activation, "relu"]
     model = build(np.random.default_rng(width), DIAMOND, families, [6, width, 9, 3], activations)

@@ -20,7 +20,7 @@ from splinecam.errors import InvariantError
 FACE_GRAIN = 32768
 """Least number of half-edges of faces that is worth several threads."""
 
-VALUE_GRAIN = 2**20
+VALUE_GRAIN = 2**18
 """Least number of values, at vertices, that is worth several threads."""
 
 

@@ -8,7 +8,7 @@ import torch
 from splinecam.common.workers import Workers
 from splinecam.network.planar import Layer
 
-ROWS = 256
+ROWS = 128
 """Vertices in one matrix product; a constant, so that rounding does not depend on threads."""
 
 PRODUCT_GRAIN = 2**24
