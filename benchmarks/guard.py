@@ -95,7 +95,7 @@ def serve() -> None:
 def count(widths: Sequence[int]) -> tuple[int, int]:
     """Regions of a network, and how many cuts asked exact arithmetic."""
     resolver = import_module("splinecam.cutting.resolve").Resolver  # the unguarded package has none
-    with mock.patch("splinecam.engine.Resolver", wraps=resolver) as counted:
+    with mock.patch("splinecam.cutting.subdivision.Resolver", wraps=resolver) as counted:
         n_regions = sc.compute_partition(mlp(widths), SQUARE).n_regions
     return n_regions, counted.call_count
 
