@@ -10,6 +10,7 @@ import re
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from threadpoolctl import threadpool_info
 from torch import nn
 
 from comparison import (
+    ARRAYS,
     assert_agrees_with_model,
     assert_exact,
     assert_identical,
@@ -53,6 +55,7 @@ from splinecam.common.workers import Workers
 from splinecam.convert import convert
 from splinecam.cutting import mesh
 from splinecam.cutting import refine as cutting
+from splinecam.cutting.small import cut_small
 from splinecam.network import propagate
 from splinecam.network.restrict import restrict
 from strategies import integer_networks, sliced_networks
@@ -321,8 +324,14 @@ def four_processors(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3})
 
 
+def in_steps(name: str, seed: int) -> Partition:
+    """Cut an example layer by layer, however small it is."""
+    with mock.patch("splinecam.cutting.small.SMALL_LAYER", 0):
+        return on(*example(name, seed))
+
+
 SERIAL = {
-    f"{name}-{seed}": on(*example(name, seed))
+    f"{name}-{seed}": in_steps(name, seed)
     for name in ("generic_mixed", "generic_shallow", "generic_deep")
     for seed in range(4)
 }
@@ -334,6 +343,30 @@ SERIAL = {
 def test_blocks_give_what_one_piece_gives(name):
     family, seed = name.split("-")
     assert_identical(on(*example(family, int(seed))), SERIAL[name])
+
+
+@pytest.mark.parametrize("name", SERIAL)
+def test_one_call_for_all_layers_gives_what_steps_give(name):
+    family, seed = name.split("-")
+    found, expected = on(*example(family, int(seed))), SERIAL[name]
+    for array in ARRAYS:
+        ours, theirs = getattr(found, array), getattr(expected, array)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9 if ours.dtype == float else 0)
+
+
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+def test_small_networks_are_cut_in_one_call(activation):
+    model = build(np.random.default_rng(0), DIAMOND, [gaussian] * 3, [9, 64, 5], [activation] * 3)
+    network = restrict(convert(model, (2,)), Slice((0, 0), np.eye(2), DIAMOND))
+    expected = on(model, DIAMOND)
+    found = cut_small(network, DIAMOND, expected.n_regions)
+    assert found is not None
+    cut, pattern = found
+    assert cut.vertices.tobytes() == expected.vertices.tobytes()
+    assert pattern.tobytes() == expected.root_pattern.tobytes()
+    assert cut_small(network, DIAMOND, expected.n_regions - 1) is None
+    assert_exact(expected, model)
 
 
 @pytest.mark.usefixtures("many_blocks")

@@ -64,7 +64,8 @@ def cut_chain(polygon, chain, size, term_rounding, rounding, usual_radius, most_
         weight = _matrix(chain, number)
         bias = _biases(chain, number)
         function = chain.functions[number]
-        breakpoints = function[:1].copy().reshape(1, 1)
+        breakpoints = np.empty((1, 1))
+        breakpoints[0, 0] = function[0]
         n_units, n_inputs = weight.shape
         weight_errors = chain.weight_errors[chain.starts[number, 2] : chain.starts[number + 1, 2]]
         bounds, unit_noise = bound_hinges(
@@ -72,9 +73,10 @@ def cut_chain(polygon, chain, size, term_rounding, rounding, usual_radius, most_
             chain.bias_errors[chain.starts[number, 3] : chain.starts[number + 1, 3]],
             *(term_rounding * (n_inputs + 8), lipschitz, noise, size),
         )
-        if not np.isfinite(bounds.reach.sum() + bounds.noise.sum()):
+        if not euclidean_norm(bounds.reach) + euclidean_norm(bounds.noise) < np.inf:
             return False, mesh, pattern
-        all_hinges = np.full(1, ~uint64(0) >> uint64(BITS - n_units))
+        all_hinges = np.empty(1, np.uint64)
+        all_hinges[0] = ~uint64(0) >> uint64(BITS - n_units)
         known, kinks = _carry_on(chain, number, values)
         done, mesh, carried = cut_layer(
             *(mesh, values, bounds, all_hinges, chain.starts[number, 0]),
@@ -84,9 +86,12 @@ def cut_chain(polygon, chain, size, term_rounding, rounding, usual_radius, most_
             return False, mesh, pattern
         for h in range(n_units):
             pattern[chain.starts[number, 0] + h] = values[0, h] > 0.0
-        slopes = function[1:3].copy().reshape(1, 2)
+        slopes = np.empty((1, 2))
+        slopes[0, 0] = function[1]
+        slopes[0, 1] = function[2]
         # At least its spectral norm; in few and small layers the difference does not matter.
-        norm = (euclidean_norm(weight.ravel()) + euclidean_norm(weight_errors)) * SAFETY
+        entries = chain.weights[chain.starts[number, 1] : chain.starts[number + 1, 1]]
+        norm = (euclidean_norm(entries) + euclidean_norm(weight_errors)) * SAFETY
         steepest, offset = bound_activations(bias, breakpoints, slopes, function[3:])
         lipschitz, noise, size = after_layer(norm, steepest, offset, unit_noise, lipschitz, size)
         values = carried
@@ -97,11 +102,14 @@ def cut_chain(polygon, chain, size, term_rounding, rounding, usual_radius, most_
 def _one_face(polygon):
     """The subdivision that has one face; its corners are exact."""
     n = polygon.shape[0]
+    vertices = np.empty((n, 2))
     edges = np.empty((n, 2), np.int32)
     edge_faces = np.empty((n, 2), np.int32)
     edge_labels = np.empty(n, np.int32)
     halfedges = np.empty(n, np.int32)
     for i in range(n):
+        vertices[i, 0] = polygon[i, 0]
+        vertices[i, 1] = polygon[i, 1]
         edges[i, 0] = i
         edges[i, 1] = (i + 1) % n
         edge_faces[i, 0] = 0
@@ -111,7 +119,7 @@ def _one_face(polygon):
     offsets = np.zeros(2, np.int32)
     offsets[1] = n
     return Mesh(
-        *(polygon.copy(), edges, edge_faces, edge_labels),
+        *(vertices, edges, edge_faces, edge_labels),
         *(np.zeros(n), np.zeros(n), offsets, halfedges),
     )
 

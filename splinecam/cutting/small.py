@@ -65,4 +65,5 @@ def _chain(layers: tuple[Layer, ...]) -> Chain:
     np.cumsum([[len(array) for array in own] for own in arrays], axis=0, out=starts[1:])
     tables = [(layer.breakpoints[0], layer.slopes[0], layer.anchors) for layer in layers]
     functions = np.concatenate([table for own in tables for table in own]).reshape(-1, 4)
-    return Chain(starts, *map(np.concatenate, zip(*arrays, strict=True)), functions)
+    biases, weights, *errors = map(np.concatenate, zip(*arrays, strict=True))
+    return Chain(starts, biases, weights, errors[0], errors[1], functions)
