@@ -53,7 +53,7 @@ class _Narrowing:
             if (narrowed := self._narrow(layer, start)) is not None:
                 layers.append(narrowed)
             start += layer.n_units
-        raw, _ = self._pushed(self._network.weight, self._network.bias, start)
+        raw = self._raw_forms(self._network.weight, self._network.bias, start)
         network = replace(
             self._network,
             layers=tuple(layers),
@@ -66,74 +66,82 @@ class _Narrowing:
 
     def _narrow(self, layer: ReducedLayer, start: int) -> ReducedLayer | None:
         """Take in one layer whose units are the old ones from `start` on."""
-        raw, bounded = self._pushed(layer.weight, layer.bias, start)
-        errors, sizes = self._rounding(layer, raw, bounded, start)
+        live = np.flatnonzero((self._kept[:start] >= 0) | self._folded[:start])
+        weight = layer.weight[:, 2 + live]
+        bounded = self._bounded_forms(layer, weight, live)
+        errors, sizes = self._rounding(layer, weight, live, start)
         reach = judge(layer, *self._ground.ranges(bounded, errors[1]))
         own = np.arange(start, start + layer.n_units)
         unsteady = np.flatnonzero(~reach.steady)
+        sloping = np.flatnonzero(reach.steady & (reach.slopes != 0))
+        read = np.concatenate([unsteady, sloping])
+        raw = self._raw_forms(layer.weight[read], layer.bias[read], start)
+        self._fold(own, raw[len(unsteady) :], reach, sloping)
         first_new = len(self._ground.largest)
         self._kept[own[unsteady]] = first_new + np.arange(len(unsteady))
         self._ground = self._ground.add(reach.largest[unsteady], reach.halves[unsteady])
-        self._activate(own, raw, bounded, reach, errors, sizes)
+        self._bound(own, bounded, reach, errors, sizes)
         self._record(layer, reach)
         if not len(unsteady):
             return None
-        return self._chosen(layer, raw, errors[0], unsteady)
+        return self._chosen(layer, raw[: len(unsteady)], errors[0, unsteady], unsteady)
 
-    def _pushed(self, weight: Floats, bias: Floats, n_known: int) -> tuple[Floats, np.ndarray]:
-        """Raw and bounded forms (D, 3 + k) of rows over u, v and the old activations."""
-        width = 3 + len(self._ground.largest)
-        old = weight[:, 2:]
+    def _raw_forms(self, weight: Floats, bias: Floats, n_known: int) -> Floats:
+        """Raw forms (D, 3 + k) of rows over u, v and the old activations."""
         folded = np.flatnonzero(self._folded[:n_known])
         kept = np.flatnonzero(self._kept[:n_known] >= 0)
-        raw = old[:, folded] @ self._raw[folded, :width]
-        raw[:, 3 + self._kept[kept]] += old[:, kept]
-        bounded = old.astype(self._bounded.dtype) @ self._bounded[:n_known, :width]
-        for form in (raw, bounded):
-            form[:, :2] += weight[:, :2]
-            form[:, 2] += bias
-        return raw, bounded
+        forms = weight[:, 2 + folded] @ self._raw[folded, : 3 + len(self._ground.largest)]
+        forms[:, 3 + self._kept[kept]] += weight[:, 2 + kept]
+        forms[:, :2] += weight[:, :2]
+        forms[:, 2] += bias
+        return forms
+
+    def _bounded_forms(self, layer: ReducedLayer, weight: Floats, live: np.ndarray) -> np.ndarray:
+        """Bounded forms (D, 3 + k) of a layer's units; `weight` (D, n) is for live ones."""
+        forms = weight.astype(self._bounded.dtype)
+        forms = forms @ self._bounded[live, : 3 + len(self._ground.largest)]
+        forms[:, :2] += layer.weight[:, :2]
+        forms[:, 2] += layer.bias
+        return forms
 
     def _rounding(
-        self, layer: ReducedLayer, raw: Floats, bounded: np.ndarray, n_known: int
+        self, layer: ReducedLayer, weight: Floats, live: np.ndarray, n_known: int
     ) -> tuple[Floats, Floats]:
-        """Errors and sums of magnitudes (2, D) of the forms that `_pushed` made."""
-        old = np.abs(layer.weight[:, 2:])
+        """Errors and sums of magnitudes (2, D) of raw and bounded forms."""
+        old = np.abs(weight)
         extent = np.abs(self._ground.corners).max(axis=0)
-        sizes = self._magnitudes[:, :n_known] @ old.T
+        sums = np.concatenate([self._magnitudes[:, live], self._errors[:, live]]) @ old.T
+        sizes, errors = sums[:2], sums[2:] + layer.bias_errors
         sizes += np.abs(layer.weight[:, :2]) @ extent + np.abs(layer.bias)
-        errors = self._errors[:, :n_known] @ old.T + layer.bias_errors
-        folded = layer.weight[:, 2:][:, self._folded[:n_known]]
+        folded = self._folded[live]
         exact, rounded = 2 * self._roundoffs.ravel()
-        errors[0] += exact * (folded.shape[1] + 5) * sizes[0] * folded.any(axis=1)
+        n_folded = np.count_nonzero(folded)
+        errors[0] += exact * (n_folded + 5) * sizes[0] * (old @ folded.astype(np.float64) > 0)
         errors[1] += rounded * (n_known + 5) * sizes[1]
         return errors, sizes
 
-    def _activate(
-        self,
-        own: np.ndarray,
-        raw: Floats,
-        bounded: np.ndarray,
-        reach: Reach,
-        errors: Floats,
-        sizes: Floats,
-    ) -> None:
-        """Set the forms of the activations."""
-        steady, width = reach.steady, raw.shape[1]
-        slopes = reach.slopes[:, None]
-        self._bounded[own, :width] = slopes * bounded
-        self._bounded[own, 2] += reach.offsets
-        self._bounded[own[~steady], 3 + self._kept[own[~steady]]] = 1.0
-        folded = steady & ((reach.slopes != 0) | (reach.offsets != 0))
-        self._folded[own] = folded
-        self._raw[own[folded], :width] = (slopes * raw)[folded]
+    def _fold(self, own: np.ndarray, raw: Floats, reach: Reach, sloping: np.ndarray) -> None:
+        """Set the raw forms of the steady units, from those of the sloping ones (n, 3 + k)."""
+        folded = np.flatnonzero(reach.steady & ((reach.slopes != 0) | (reach.offsets != 0)))
+        self._raw[own[sloping], : raw.shape[1]] = reach.slopes[sloping, None] * raw
         self._raw[own[folded], 2] += reach.offsets[folded]
+        self._folded[own[folded]] = True
+
+    def _bound(
+        self, own: np.ndarray, bounded: np.ndarray, reach: Reach, errors: Floats, sizes: Floats
+    ) -> None:
+        """Set the bounded forms of the activations, and what rounding does to both forms."""
+        unsteady = ~reach.steady
+        shown = np.flatnonzero(unsteady | (reach.slopes != 0) | (reach.offsets != 0))
+        self._bounded[own[shown], : bounded.shape[1]] = reach.slopes[shown, None] * bounded[shown]
+        self._bounded[own, 2] += reach.offsets
+        self._bounded[own[unsteady], 3 + self._kept[own[unsteady]]] = 1.0
         magnitudes = np.abs(reach.slopes) * sizes + np.abs(reach.offsets)
-        magnitudes[0, ~steady] = reach.largest[~steady]
-        magnitudes[1, ~steady] += reach.halves[~steady]
+        magnitudes[0, unsteady] = reach.largest[unsteady]
+        magnitudes[1, unsteady] += reach.halves[unsteady]
         self._magnitudes[:, own] = magnitudes
         errors = np.abs(reach.slopes) * errors + 4 * self._roundoffs * magnitudes
-        errors[0, ~steady] = 0.0
+        errors[0, unsteady] = 0.0
         self._errors[:, own] = errors
 
     def _record(self, layer: ReducedLayer, reach: Reach) -> None:
@@ -149,6 +157,8 @@ class _Narrowing:
     def _chosen(
         layer: ReducedLayer, raw: Floats, errors: Floats, unsteady: np.ndarray
     ) -> ReducedLayer:
+        """A layer's unsteady units, given their raw forms and errors of these."""
+
         def rows(table: Floats) -> Floats:
             return table if len(table) == 1 else table[unsteady]
 
@@ -156,12 +166,12 @@ class _Narrowing:
         is_kept[unsteady] = True
         return replace(
             layer,
-            weight=np.delete(raw[unsteady], 2, axis=1),
-            bias=raw[unsteady, 2],
+            weight=np.delete(raw, 2, axis=1),
+            bias=raw[:, 2],
             breakpoints=rows(layer.breakpoints),
             slopes=rows(layer.slopes),
             anchors=rows(layer.anchors),
-            bias_errors=errors[unsteady],
+            bias_errors=errors,
             units=layer.units[unsteady],
             round=None if layer.round is None else layer.round.keep(is_kept),
         )
