@@ -91,6 +91,10 @@ class Labels:
         """The label of a hinge."""
         return int(self._tables[layer][hinge])
 
+    def all_of(self, layer: int) -> np.ndarray:
+        """The labels of a layer's hinges, (H,) int64."""
+        return self._tables[layer]
+
     def of_units(self, layer: int) -> np.ndarray:
         """The labels of the first hinge of each unit of a layer, (D,) int64."""
         return self._tables[layer][:: self._layers[layer].n_breakpoints]

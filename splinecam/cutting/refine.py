@@ -223,11 +223,7 @@ class Cutter:
         edges = np.flatnonzero(unsure)
         joined = np.zeros(len(raw.codes), bool)
         if len(edges):
-            resolver = self._resolver()
-            resolver.gather_edges(edges)
-            for edge in edges.tolist():
-                start, stop = raw.offsets[edge], raw.offsets[edge + 1]
-                joined[start:stop] = resolver.order_cuts(edge, raw, self._rounding)
+            joined = self._resolver().order_cuts(edges, raw, self._rounding)
         special = np.zeros(len(mesh.face_offsets) - 1, bool)
         cuts, targets = raw, np.empty(0, np.int64)
         if joined.any():

@@ -18,6 +18,7 @@ from splinecam._kernels.special import SpecialFace
 from splinecam._kernels.traversal import Flips, collect_patterns, incident_edges
 from splinecam._kernels.vanishing import clear_hinges
 from splinecam._kernels.words import BITS, unpack_set
+from splinecam.cutting.estimate import Estimator
 from splinecam.cutting.flips import find_flips
 from splinecam.cutting.hinge_lines import HingeLines
 from splinecam.cutting.labels import Labels
@@ -31,6 +32,9 @@ INCIDENT = 4
 
 Shortcut = Callable[[PatternedMesh, np.ndarray, np.ndarray], np.ndarray]
 """Takes vertices (n,) and words (n, W) of unsure hinges; returns words of some that vanish."""
+
+Patterns = Callable[[np.ndarray], np.ndarray]
+"""Takes faces (n,); returns their patterns (n, units)."""
 
 
 class Resolver:
@@ -47,6 +51,8 @@ class Resolver:
         The layer whose hinges cut.
     points : dict
         Exact positions of vertices, as far as they are known; more are added.
+    estimate : callable, optional
+        Makes an `Estimator` that uses given patterns of faces; it is asked first.
     """
 
     def __init__(
@@ -57,8 +63,10 @@ class Resolver:
         shortcuts: Sequence[Shortcut],
         layer: int,
         points: dict[int, Point],
+        estimate: Callable[[Patterns], Estimator] | None = None,
     ):
         self._lines = lines
+        self._estimator = None if estimate is None else estimate(self._patterns)
         self._labels = labels
         self._patterned = patterned
         self._mesh = patterned.mesh
@@ -105,6 +113,12 @@ class Resolver:
             clear_hinges(vertices, found, values, signs, unsure)
             words |= found
         left = np.flatnonzero(unsure.any(axis=1))
+        if len(left) and self._estimator:
+            asked = unsure[left]
+            edges = self._edges_at(vertices[left])
+            self._estimator.decide_signs(vertices[left], edges, values, signs, asked)
+            unsure[left] = asked
+            left = left[asked.any(axis=1)]
         if len(left):
             words[left] |= self._compute_signs(vertices[left], values, signs, unsure[left])
         vanishing = np.flatnonzero(words.any(axis=1))
@@ -160,7 +174,18 @@ class Resolver:
 
     # -- orders -------------------------------------------------------------------------------
 
-    def order_cuts(self, edge: int, cuts: Cuts, rounding: float) -> list[bool]:
+    def order_cuts(self, edges: np.ndarray, cuts: Cuts, rounding: float) -> np.ndarray:
+        """Place and sort cuts of edges; say of all cuts which are where the one before is."""
+        tied = np.zeros(len(cuts.codes), bool)
+        if self._estimator:
+            edges = edges[~self._estimator.order_cuts(edges, cuts)]
+        self._gather(self._mesh.edge_faces[edges, 0])
+        for edge in edges.tolist():
+            own = slice(int(cuts.offsets[edge]), int(cuts.offsets[edge + 1]))
+            tied[own] = self._order_cuts_exactly(edge, cuts, rounding)
+        return tied
+
+    def _order_cuts_exactly(self, edge: int, cuts: Cuts, rounding: float) -> list[bool]:
         """Sort an edge's cuts exactly; say which are at the same point as the one before."""
         own = slice(int(cuts.offsets[edge]), int(cuts.offsets[edge + 1]))
         face = int(self._mesh.edge_faces[edge, 0])
@@ -185,8 +210,10 @@ class Resolver:
 
         `points` are the positions of the face's places.
         """
-        bad = np.flatnonzero(special.radii > worst)
-        for x in bad.tolist():
+        bad = left = np.flatnonzero(special.radii > worst)
+        if self._estimator and len(bad):
+            left = self._estimator.place_crossings(face, special, bad)
+        for x in left.tolist():
             chords = int(special.lower[x]), int(special.upper[x])
             rows = (self._chord_row(face, special, chord) for chord in chords)
             special.points[x] = _rounded_point(intersection(*rows))
@@ -231,13 +258,11 @@ class Resolver:
 
     # -- rows ---------------------------------------------------------------------------------
 
-    def gather_edges(self, edges: np.ndarray) -> None:
-        """Prepare for questions about edges."""
-        self._gather(self._mesh.edge_faces[edges, 0])
-
     def gather_faces(self, faces: np.ndarray) -> None:
         """Prepare for questions about faces."""
         self._gather(faces)
+        if self._estimator:
+            self._estimator.announce(faces)
 
     def _gather(self, faces: np.ndarray) -> None:
         """Find the patterns of faces."""
@@ -254,6 +279,12 @@ class Resolver:
             *(self._flips, rows, patterns, 0),
         )
         self._prefixes.update(zip(missing.tolist(), map(bytes, patterns), strict=True))
+
+    def _patterns(self, faces: np.ndarray) -> np.ndarray:
+        """The patterns (n, units) of faces (n,), nodes of tournaments included."""
+        self._gather(faces)
+        joined = b"".join(self._prefixes[face] for face in faces.tolist())
+        return np.frombuffer(joined, np.uint8).reshape(len(faces), -1)
 
     def _row(self, hinge: int, face: int) -> Row:
         return self._lines.hinge(self._layer, hinge, self._prefixes[face])

@@ -12,12 +12,14 @@ from splinecam._kernels.arrays import Bounds, Mesh
 from splinecam._kernels.layer import cut_layer
 from splinecam._kernels.words import pack_set
 from splinecam.common.workers import Workers
+from splinecam.cutting.estimate import Estimator
 from splinecam.cutting.hinge_lines import HingeLines
 from splinecam.cutting.labels import Labels
 from splinecam.cutting.mesh import NOTHING_SHARED, PatternedMesh, Shared, carry
 from splinecam.cutting.patches import Patch
 from splinecam.cutting.refine import USUAL, Cutter
-from splinecam.cutting.resolve import Resolver
+from splinecam.cutting.region_lines import RegionLines
+from splinecam.cutting.resolve import Patterns, Resolver
 from splinecam.cutting.settle import settle
 from splinecam.cutting.ties import find_ties
 from splinecam.cutting.twins import NO_TWINS, Twins
@@ -247,7 +249,19 @@ class Subdivision:
         return Resolver(
             *(lines, self._labels, PatternedMesh(self._mesh, self._shared, self._root.copy())),
             *(tuple(filter(None, found)), number, self._points),
+            self._estimate(number),
         )
+
+    def _estimate(self, number: int) -> Callable[[Patterns], Estimator] | None:
+        """What decides in float64 before a resolver does."""
+        network, mesh = self._network, self._mesh
+        if not isinstance(network, ReducedNetwork):
+            return None
+        if any(layer.round for layer in network.layers[: number + 1]):
+            return None
+        lines = RegionLines(network, self._labels, number, self._patch.corners, self._patch.sides)
+        known = (lines, mesh, self._bounds[number], self._rounding)
+        return lambda patterns: Estimator(*known, patterns)
 
     # -- max groups ---------------------------------------------------------------------------
 
