@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from splinecam._kernels.arrays import Bounds, Cuts, Mesh
-from splinecam._kernels.edges import BAD
+from splinecam._kernels.edges import BAD, UNBOUNDED
 from splinecam._kernels.special import SpecialFace
 from splinecam._kernels.words import BITS, unpack_set
 from splinecam.cutting.mesh import places_within
@@ -91,7 +91,7 @@ class Estimator:
             chosen = faces[rows, 0], own + hinges
             function, error = functions[0][chosen], functions[1][chosen]
             found, doubts = value_at(points[rows], function, error)
-            doubts += np.hypot(function[:, 0], function[:, 1]) * radii[rows]
+            doubts += np.hypot(function[:, 0], function[:, 1]) * np.minimum(radii[rows], UNBOUNDED)
             usual = bounds.reach[hinges] * mesh.radii[at[rows]] + bounds.noise[hinges]
             sure = np.flatnonzero((np.abs(found) > doubts) & (doubts <= usual))
             rows, hinges, found = rows[sure], hinges[sure], found[sure]

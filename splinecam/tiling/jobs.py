@@ -24,7 +24,7 @@ from splinecam.slices import Slice
 from splinecam.tiling.seams import TileMesh
 from splinecam.tiling.tiles import Cell, with_all_corners
 
-FEW_UNITS = 1200
+FEW_UNITS = 1600
 """Unsteady units times layers up to which a cell is not split. The cost of a layer grows with the
 square of the units, and bounds of errors with their number from layer to layer."""
 
