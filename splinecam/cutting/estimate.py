@@ -52,6 +52,7 @@ class Estimator:
         self._mesh = mesh
         self._bounds = bounds
         self._rounding = rounding
+        # What exact places have is added: together they stay below what a vertex may be off.
         self._largest = BAD * rounding / 4
         self._patterns = patterns
         self._announced = np.empty(0, np.int64)
@@ -152,7 +153,7 @@ class Estimator:
             for i, (first, stop) in enumerate(zip(stops - counts, stops, strict=True)):
                 if fine[first:stop].all():
                     decided[some.start + i] = _sort_along(
-                        cuts, own[first], params[first:stop], slacks[first:stop]
+                        cuts, int(own[first]), params[first:stop], slacks[first:stop]
                     )
         return decided
 
