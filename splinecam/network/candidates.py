@@ -7,13 +7,18 @@ any unsteady unit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam.common.types import Floats
+from splinecam.common.types import Floats, Ints
+from splinecam.errors import UnsupportedLayerError
+from splinecam.exact import Row
 from splinecam.network.bounds import UNIT_ROUNDOFF
 
-Ints = NDArray[np.int64]
+Place = TypeVar("Place", int, tuple[int, int])
 
 
 class Pool:
@@ -129,6 +134,44 @@ def repeated(members: Ints, classes: Ints) -> tuple[Ints, Ints, Ints]:
     runs = np.maximum.accumulate(np.where(starts, np.arange(ordered.shape[1]), 0), axis=1)
     groups, columns = np.nonzero(~starts & (ordered >= 0))
     return groups, order[groups, columns], order[groups, runs[groups, columns]]
+
+
+def join_sizes(errors: Floats, magnitudes: Floats, doubts: Floats) -> Floats:
+    """Sizes (5, N) of forms.
+
+    Parameters
+    ----------
+    errors : ndarray
+        (2, N): of both forms.
+    magnitudes : ndarray
+        (2, N): sums of the terms' absolute values.
+    doubts : ndarray
+        (N,): 0 for a value that cannot depend on any unsteady unit, else positive.
+    """
+    return np.concatenate([errors, magnitudes, doubts[None]])
+
+
+def prove_equal(
+    sizes: Floats,
+    other_sizes: Floats,
+    places: list[Place],
+    other_places: list[Place],
+    rows: Callable[[list[Place]], list[Row]],
+) -> NDArray[np.bool_]:
+    """Which pairs of values (n,) with equal raw forms are exactly equal on the whole slice.
+
+    They are if the forms have no errors. Others are looked up in the exact network, if no
+    unsteady unit matters for them.
+    """
+    proved = (sizes[0] == 0) & (other_sizes[0] == 0)
+    asked = np.flatnonzero(~proved & (sizes[4] == 0) & (other_sizes[4] == 0)).tolist()
+    if asked:
+        try:
+            some, others = (rows([at[i] for i in asked]) for at in (places, other_places))
+        except UnsupportedLayerError:  # what is not proved takes time, nothing else
+            return proved
+        proved[asked] = [row == other for row, other in zip(some, others, strict=True)]
+    return proved
 
 
 def _sum(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
