@@ -18,12 +18,13 @@ from splinecam._kernels.special import SpecialFace
 from splinecam._kernels.traversal import Flips, collect_patterns, incident_edges
 from splinecam._kernels.vanishing import clear_hinges
 from splinecam._kernels.words import BITS, unpack_set
+from splinecam.cutting.crossings import ExactCrossings
 from splinecam.cutting.flips import find_flips
 from splinecam.cutting.hinge_lines import HingeLines
 from splinecam.cutting.labels import Labels
 from splinecam.cutting.mesh import PatternedMesh
 from splinecam.errors import InvariantError
-from splinecam.exact import Point, Row, intersection, line_through, sign
+from splinecam.exact import Pattern, Point, Row, intersection, line_through, pattern_of, sign
 
 INCIDENT = 4
 """Edges at a vertex that are looked at; two of any three have different lines."""
@@ -65,7 +66,7 @@ class Resolver:
         self._shortcuts = shortcuts
         self._layer = layer
         self._points = points
-        self._prefixes: dict[int, bytes] = {}
+        self._prefixes: dict[int, Pattern] = {}
 
     @cached_property
     def _flips(self) -> Flips:
@@ -200,31 +201,8 @@ class Resolver:
 
     def order_crossings(self, face: int, special: SpecialFace) -> np.ndarray:
         """Sort unsure crossings along chords exactly; say which are where the one before is."""
-        tied = np.zeros(len(special.params), bool)
-        for i in range(len(special.first)):
-            own = slice(int(special.offsets[i]), int(special.offsets[i + 1]))
-            if special.unsure[own].any():
-                others = [self._other(special, int(x), i) for x in special.crossings[own]]
-                rows = [self._chord_row(face, special, j) for j in others]
-                signs = [self._sign_where_begins(special, i, j) for j in others]
-                order, ties = _order_along(self._chord_row(face, special, i), rows, signs)
-                for array in (special.params, special.crossings):
-                    array[own] = array[own][order]
-                tied[own] = ties
-            special.params[own] = np.maximum.accumulate(special.params[own])
-        return tied
-
-    @staticmethod
-    def _sign_where_begins(special: SpecialFace, chord: int, other: int) -> int:
-        """Sign of the other chord's first hinge at the first end of a chord that crosses it."""
-        is_between = special.first[other] < special.first[chord] < special.second[other]
-        positive_between = bool(special.members[special.member_offsets[other]] & 1)
-        return 1 if is_between == positive_between else -1
-
-    @staticmethod
-    def _other(special: SpecialFace, crossing: int, chord: int) -> int:
-        lower = int(special.lower[crossing])
-        return int(special.upper[crossing]) if lower == chord else lower
+        crossings = ExactCrossings(special, lambda chord: self._chord_row(face, special, chord))
+        return crossings.order()
 
     def _chord_row(self, face: int, special: SpecialFace, chord: int) -> Row:
         return self._row(int(special.members[special.member_offsets[chord]]) >> 1, face)
@@ -246,14 +224,15 @@ class Resolver:
             return
         rows = np.full(len(self._mesh.face_offsets) - 1, -1, np.int32)
         rows[missing] = np.arange(len(missing))
-        patterns = np.empty((len(missing), len(self._patterned.root)), np.uint8)
+        root = self._patterned.root
+        patterns = np.empty((len(missing), len(root)), root.dtype)
         collect_patterns(
             int(self._mesh.edge_faces[0, 0]),
-            self._patterned.root.copy(),
+            root.copy(),
             *(self._mesh.face_offsets, self._mesh.face_halfedges, self._mesh.edge_faces),
             *(self._flips, rows, patterns, 0),
         )
-        self._prefixes.update(zip(missing.tolist(), map(bytes, patterns), strict=True))
+        self._prefixes.update(zip(missing.tolist(), map(pattern_of, patterns), strict=True))
 
     def _row(self, hinge: int, face: int) -> Row:
         return self._lines.hinge(self._layer, hinge, self._prefixes[face])

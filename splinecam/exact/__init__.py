@@ -19,15 +19,18 @@ from splinecam.exact.predicates import (
     sign_at,
     turn,
 )
+from splinecam.exact.stages import Pattern, pattern_of
 
 __all__ = [
     "ExactNetwork",
+    "Pattern",
     "Point",
     "Row",
     "distance_bound",
     "intersection",
     "line_through",
     "order_along",
+    "pattern_of",
     "point_at",
     "sign",
     "sign_at",

@@ -12,14 +12,27 @@ from numpy.typing import NDArray
 
 from splinecam.errors import InvalidArgumentError, InvalidSliceError
 from splinecam.exact.predicates import Row
-from splinecam.exact.stages import Bend, Combination, Maximum, Plane, Product, Stage, offset_of
+from splinecam.exact.stages import (
+    Bend,
+    Combination,
+    Maximum,
+    Pattern,
+    Plane,
+    Product,
+    Stage,
+    offset_of,
+    pattern_of,
+)
 from splinecam.program import Affine, Convolution, MatMul, PiecewiseLinear, Program
 from splinecam.slices import Slice
 
 HELD_ROWS = 2**16
 """Rows that an `ExactNetwork` has been asked for and keeps."""
 
-Prefix = bytes | NDArray[np.integer]
+Prefix = Pattern | NDArray[np.integer]
+
+HELD_PREFIXES = 2**8
+"""Patterns, cut off where a layer begins, that it keeps."""
 Layer = TypeVar("Layer", Bend, Maximum)
 
 
@@ -41,9 +54,8 @@ class ExactNetwork:
     InvalidSliceError
         If the slice's input shape is not the program's.
     UnsupportedLayerError
-        If a group has more than 256 members. When rows are asked for: if they depend on a
-        coefficient, computed by torch, that is no multiple of 2^-256, as averages and weights of
-        interpolation are.
+        When rows are asked for: if they depend on a coefficient, computed by torch, that is no
+        multiple of 2^-256, as averages and weights of interpolation are.
 
     Examples
     --------
@@ -66,6 +78,7 @@ class ExactNetwork:
         self._layers = _layers(program, slice_)
         self._row = lru_cache(HELD_ROWS)(self._computed_row)
         self._member = lru_cache(HELD_ROWS)(self._computed_member)
+        self._cut_off = lru_cache(HELD_PREFIXES)(self._computed_prefix)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -83,7 +96,7 @@ class ExactNetwork:
         ----------
         layer : int
             Which of the program's piecewise steps; one with breakpoints.
-        prefix : bytes or ndarray
+        prefix : bytes, tuple of int or ndarray
             (n,) the pattern of each unit of the layers before; more entries than those, as a whole
             pattern has them, are ignored.
         units : sequence of int, optional
@@ -122,7 +135,7 @@ class ExactNetwork:
         ----------
         layer : int
             Which of the program's piecewise steps; one of groups.
-        prefix : bytes or ndarray
+        prefix : bytes, tuple of int or ndarray
             As for `rows`.
         places : sequence of (int, int)
             Units and positions of members in their groups.
@@ -161,20 +174,24 @@ class ExactNetwork:
             )
         return found
 
-    def _pattern(self, layer: int, prefix: Prefix) -> bytes:
+    def _pattern(self, layer: int, prefix: Prefix) -> Pattern:
         """The pattern of the units before a layer."""
+        if isinstance(prefix, np.ndarray):
+            prefix = pattern_of(prefix)
+        return self._cut_off(layer, prefix)
+
+    def _computed_prefix(self, layer: int, pattern: Pattern) -> Pattern:
         start = self._layers[layer].start
-        pattern = prefix if isinstance(prefix, bytes) else prefix.astype(np.uint8).tobytes()
         if len(pattern) < start:
             raise InvalidArgumentError(
                 f"prefix has {len(pattern)} entries; layer {layer} has {start} units before it"
             )
         return pattern[:start]
 
-    def _computed_row(self, layer: int, pattern: bytes, unit: int) -> Row:
+    def _computed_row(self, layer: int, pattern: Pattern, unit: int) -> Row:
         return self._checked(layer, Bend).preactivations(pattern, [unit])[0]
 
-    def _computed_member(self, layer: int, pattern: bytes, place: tuple[int, int]) -> Row:
+    def _computed_member(self, layer: int, pattern: Pattern, place: tuple[int, int]) -> Row:
         return self._checked(layer, Maximum).members(pattern, [place])[0]
 
 

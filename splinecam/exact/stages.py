@@ -52,8 +52,8 @@ Floats of at least 2^-203 in absolute value have it. That is more than enough fo
 differences of numbers near one, each of them 0 or no less than 2^-54.
 """
 
-POSITIONS = 256
-"""Members of a group that a byte can tell apart."""
+Pattern = bytes | tuple[int, ...]
+"""Of some units; bytes hash once, tuples serve where groups have more members than a byte tells."""
 
 PADDING = -1
 """In place of the number of an entry: none."""
@@ -80,7 +80,7 @@ class Stage(ABC):
         self.power = power
         self._held = _memory(HELD_ROWS, n_units, dict[int, Row])
 
-    def rows(self, pattern: bytes, units: Collection[int]) -> list[Row]:
+    def rows(self, pattern: Pattern, units: Collection[int]) -> list[Row]:
         """Some entries where units have a pattern."""
         prefix = pattern[: self.n_seen]
         held = self._held(prefix)
@@ -90,7 +90,7 @@ class Stage(ABC):
         return [held[unit] for unit in units]
 
     @abstractmethod
-    def _computed(self, prefix: bytes, units: Sequence[int]) -> Iterable[Row]:
+    def _computed(self, prefix: Pattern, units: Sequence[int]) -> Iterable[Row]:
         """Entries that are not known yet."""
 
 
@@ -102,7 +102,7 @@ class Plane(Stage):
         columns = (integers(c, self.power) for c in (*slice_.basis, slice_.origin))
         self._rows: list[Row] = list(zip(*columns, strict=True))
 
-    def _computed(self, prefix: bytes, units: Sequence[int]) -> Iterable[Row]:
+    def _computed(self, prefix: Pattern, units: Sequence[int]) -> Iterable[Row]:
         return (self._rows[unit] for unit in units)
 
 
@@ -134,7 +134,7 @@ class Product(Stage):
         self._known = _memory(HELD_INPUTS, windows.size, dict[int, _Window])
         self._latest: dict[int, _Window] = {}
 
-    def _computed(self, prefix: bytes, units: Sequence[int]) -> Iterator[Row]:
+    def _computed(self, prefix: Pattern, units: Sequence[int]) -> Iterator[Row]:
         places = [self._places[unit] for unit in units]
         known = self._known(prefix)
         if missing := {window for window, _ in places if window not in known}:
@@ -146,7 +146,7 @@ class Product(Stage):
                 made[row] = a, b, c + self._offset[unit]
             yield made[row]
 
-    def _look_up(self, prefix: bytes, windows: list[int]) -> Iterator[tuple[int, _Window]]:
+    def _look_up(self, prefix: Pattern, windows: list[int]) -> Iterator[tuple[int, _Window]]:
         """Windows where units have a pattern."""
         positions = self._windows[windows].tolist()
         needed = dict.fromkeys(chain.from_iterable(positions))
@@ -207,7 +207,7 @@ class Combination(Stage):
         self._offset = integers(offset, power)
         self._terms: dict[int, list[tuple[int, int, int]]] = {}
 
-    def _computed(self, prefix: bytes, units: Sequence[int]) -> Iterator[Row]:
+    def _computed(self, prefix: Pattern, units: Sequence[int]) -> Iterator[Row]:
         self._read([unit for unit in units if unit not in self._terms])
         terms = [self._terms[unit] for unit in units]
         inputs = [
@@ -224,7 +224,7 @@ class Combination(Stage):
                 yield a, b, c + self._offset[unit]
 
     def _inputs(
-        self, prefix: bytes, number: int, terms: Iterable[tuple[int, int, int]]
+        self, prefix: Pattern, number: int, terms: Iterable[tuple[int, int, int]]
     ) -> dict[int, Row]:
         """The entries of one of the values that appear in terms."""
         needed = dict.fromkeys(i for which, i, _ in terms if which == number)
@@ -306,12 +306,12 @@ class Bend(Stage):
             offsets.append([offset + (p - q) * t for offset, p, q, t in lists])
         return offsets
 
-    def preactivations(self, pattern: bytes, units: Sequence[int]) -> list[Row]:
+    def preactivations(self, pattern: Pattern, units: Sequence[int]) -> list[Row]:
         """The step's inputs."""
         rows = self._before.rows(pattern, units)
         return [scaled(row, 1 << self._shift, 0) for row in rows] if self._shift else rows
 
-    def _computed(self, prefix: bytes, units: Sequence[int]) -> Iterator[Row]:
+    def _computed(self, prefix: Pattern, units: Sequence[int]) -> Iterator[Row]:
         pieces = [prefix[self.start + unit] for unit in units]
         slopes = [self._slopes[piece][unit] for piece, unit in zip(pieces, units, strict=True)]
         sloping = [unit for unit, slope in zip(units, slopes, strict=True) if slope]
@@ -335,28 +335,17 @@ class Maximum(Stage):
         How many units come before this step's.
     row_power : int
         The power for members.
-
-    Raises
-    ------
-    UnsupportedLayerError
-        If a byte is not enough for the position of a member.
     """
 
     def __init__(self, before: Stage, step: MaxGroups, start: int):
-        n_units, n_members = step.members.shape
-        if n_members > POSITIONS:
-            raise UnsupportedLayerError(
-                f"'{step.name}' has groups of {n_members:,} members; exact arithmetic accepts up "
-                f"to {POSITIONS}"
-            )
-        super().__init__(n_units, start + n_units, before.power)
+        super().__init__(step.n_units, start + step.n_units, before.power)
         self.start = start
         self.row_power = before.power
         self._before = before
         self._members: list[list[int]] = step.members.tolist()
         self._name = step.name
 
-    def members(self, pattern: bytes, places: Sequence[tuple[int, int]]) -> list[Row]:
+    def members(self, pattern: Pattern, places: Sequence[tuple[int, int]]) -> list[Row]:
         """Members of groups: of some units, those at some positions."""
         numbers = [self._members[unit][position] for unit, position in places]
         if PADDING in numbers:
@@ -366,8 +355,14 @@ class Maximum(Stage):
             )
         return self._before.rows(pattern, numbers)
 
-    def _computed(self, prefix: bytes, units: Sequence[int]) -> list[Row]:
+    def _computed(self, prefix: Pattern, units: Sequence[int]) -> list[Row]:
         return self.members(prefix, [(unit, prefix[self.start + unit]) for unit in units])
+
+
+def pattern_of(array: NDArray[np.integer]) -> Pattern:
+    """A pattern from its entries (n,)."""
+    is_narrow = array.dtype == np.uint8 or array.max(initial=0) < 256
+    return array.astype(np.uint8).tobytes() if is_narrow else tuple(array.tolist())
 
 
 def scaled(row: Row, factor: int, offset: int) -> Row:
@@ -385,6 +380,6 @@ def offset_of(step: Affine) -> Floats:
     return step.offset.expand(step.shape).reshape(-1).numpy()
 
 
-def _memory(entries: int, each: int, new: Callable[[], T]) -> Callable[[bytes], T]:
+def _memory(entries: int, each: int, new: Callable[[], T]) -> Callable[[Pattern], T]:
     """What hands out memories for patterns, each of a number of entries, and keeps the latest."""
     return lru_cache(max(2, entries // max(1, each)))(lambda prefix: new())

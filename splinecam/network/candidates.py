@@ -13,11 +13,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam.common.types import Floats, Ints
+from splinecam.common.types import Floats
 from splinecam.errors import UnsupportedLayerError
 from splinecam.exact import Row
 from splinecam.network.bounds import UNIT_ROUNDOFF
 
+Ints = NDArray[np.int64]
 Place = TypeVar("Place", int, tuple[int, int])
 
 

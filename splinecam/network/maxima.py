@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from splinecam.common.types import Floats, Ints
+from splinecam.common.types import Floats
 from splinecam.exact import Row
 from splinecam.network.bounds import UNIT_ROUNDOFF
-from splinecam.network.candidates import Pool, first_equal, join_sizes, prove_equal, repeated
+from splinecam.network.candidates import Ints, Pool, first_equal, join_sizes, prove_equal, repeated
 from splinecam.network.planar import Layer
 from splinecam.network.reduction import judge
 from splinecam.network.tournaments import Round, Tournament

@@ -9,7 +9,9 @@ A candidate's *code* is the number of a node, or ``-1 - entry``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +76,7 @@ class Tournament:
     Examples
     --------
     >>> window = Tournament(np.array([[4, 7]]), np.array([[-5, -8]]), np.array([0]))
-    >>> window.place(0, np.array([1])), window.place(0, np.array([0]))
+    >>> window.place(0, [1]), window.place(0, [0])
     (1, 0)
     """
 
@@ -82,10 +84,22 @@ class Tournament:
     children: Ints
     roots: Ints
 
-    def winner(self, code: int, won: NDArray[np.integer]) -> int:
-        """The entry that a candidate stands for where nodes are won (nodes,) by the later one."""
+    @cached_property
+    def child_lists(self) -> list[list[int]]:
+        """`children` as lists."""
+        return self.children.tolist()
+
+    @cached_property
+    def _member_lists(self) -> list[list[int]]:
+        return self.members.tolist()
+
+    def winner(self, code: int, won: Sequence[int], first: int = 0) -> int:
+        """The entry that a candidate stands for.
+
+        Node i is won by the later one where ``won[first + i]`` is 1.
+        """
         while code >= 0:
-            code = int(self.children[code, won[code]])
+            code = self.child_lists[code][won[first + code]]
         return -1 - code
 
     def winners(self, codes: Ints, won: NDArray[np.integer]) -> Ints:
@@ -96,13 +110,13 @@ class Tournament:
             codes = np.where(codes < 0, codes, self.children[nodes, won[rows, nodes]])
         return -1 - codes
 
-    def place(self, group: int, won: NDArray[np.integer]) -> int:
+    def place(self, group: int, won: Sequence[int]) -> int:
         """The place in its window of a group's winner."""
         return self.place_of(group, self.winner(int(self.roots[group]), won))
 
     def place_of(self, group: int, entry: int) -> int:
         """The place of an entry in a window."""
-        return int(np.flatnonzero(self.members[group] == entry)[0])
+        return self._member_lists[group].index(entry)
 
     def brackets(self) -> tuple[Ints, NDArray[np.int32]]:
         """The groups (G,) whose winner is open, and their trees (G, n).

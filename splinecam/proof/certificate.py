@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinecam.common.types import Ints
+from splinecam.exact import Pattern, pattern_of
 from splinecam.partition.partition import Partition
 from splinecam.slices import Slice
 
@@ -158,7 +159,9 @@ class Record:
         self._checks: list[Check] = []
         self._failures: list[Failure] = []
         self._first_units = np.cumsum([0, *partition.layer_sizes])
-        self._pattern = lru_cache(KEPT)(lambda region: self.patterns(np.array([region])).tobytes())
+        self._pattern = lru_cache(KEPT)(
+            lambda region: pattern_of(self.patterns(np.array([region]))[0])
+        )
 
     def add(
         self,
@@ -229,7 +232,7 @@ class Record:
         pieces[edges[first]] = self.flip_pieces[first]
         return pieces
 
-    def pattern(self, region: int) -> bytes:
+    def pattern(self, region: int) -> Pattern:
         """The pattern of one region."""
         return self._pattern(region)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinecam.common.types import Ints
-from splinecam.exact import ExactNetwork, Row, sign_at
+from splinecam.exact import ExactNetwork, Pattern, Row, pattern_of, sign_at
 from splinecam.proof.certificate import Record, batches
 from splinecam.proof.enclosures import Ball, EnclosedBend, EnclosedMaximum, EnclosedNetwork
 from splinecam.proof.sites import Sites
@@ -222,7 +222,7 @@ class Signs:
         regions: Ints,
         vertices: Ints,
         questions: list[Any],
-        rows: Callable[[bytes, list[Any]], list[Row]],
+        rows: Callable[[Pattern, list[Any]], list[Row]],
     ) -> SignArray:
         """Signs at vertices of the functions that `rows` has for questions about regions."""
         signs = np.empty(len(questions), np.int8)
@@ -231,7 +231,7 @@ class Signs:
         places = list(zip(regions.tolist(), vertices.tolist(), strict=True))
         for (region, vertex), group in groupby(order, key=places.__getitem__):
             chosen = list(group)
-            found = rows(batch.patterns[region].tobytes(), [questions[i] for i in chosen])
+            found = rows(pattern_of(batch.patterns[region]), [questions[i] for i in chosen])
             point = self._sites.point(int(batch.vertices[vertex]))
             signs[chosen] = [sign_at(row, point) for row in found]
         return signs
