@@ -25,8 +25,8 @@ from splinecam.tiling.seams import TileMesh
 from splinecam.tiling.tiles import Cell, with_all_corners
 
 FEW_UNITS = 1200
-"""Unsteady units times layers up to which a cell is not split. The cost of a layer grows with the
-square of the units, and bounds of errors with their number from layer to layer."""
+"""Unsteady units times steps up to which a cell is not split. The cost of a layer grows with the
+square of the units, and bounds of errors with their number from step to step."""
 
 LEAST_LAYERS = 3
 """Networks of fewer layers are not cut in larger pieces."""
@@ -151,7 +151,8 @@ def walk_leaves(job: Job, root: Leaf) -> Iterator[Leaf]:
 
 def _is_fine(network: ReducedNetwork) -> bool:
     """Whether a network is small enough to cut with."""
-    return network.n_activations * max(LEAST_LAYERS, len(network.layers)) <= FEW_UNITS
+    n_steps = len({layer.step for layer in network.layers})  # all rounds of a max group are one
+    return network.n_activations * max(LEAST_LAYERS, n_steps) <= FEW_UNITS
 
 
 def _is_stuck(counts: Sequence[int]) -> bool:
