@@ -282,6 +282,48 @@ class ReluOverPool(Family):
         g.bend(apply(g, self.last, x))
 
 
+class RectifiedMaxout(Family):
+    """A maxout over rectified units, and a leaky ReLU over its winners."""
+
+    def __init__(self, draw: Draw):
+        super().__init__(draw)
+        self.first = self.dense(2, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(F.relu(self.first(x)).unflatten(1, (4, 2)).amax(2), 0.25)
+
+    def describe(self, g: OracleGraph) -> None:
+        x = g.largest(g.bend(apply(g, self.first, 0)), np.arange(8).reshape(4, 2))
+        g.affine([(g.bend(x, slopes=(0.25, 1)), np.eye(4))])
+
+
+class NestedPools(Family):
+    """Max-pools of max-pools over rectified pixels: dilated ones, and such as go over the edge."""
+
+    def __init__(self, draw: Draw):
+        super().__init__(draw)
+        self.first, self.last = self.dense(2, 6), self.dense(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x)).unflatten(1, (1, 2, 3))
+        x = F.max_pool2d(x, 2, stride=1, dilation=2, padding=1)  # (n, 1, 2, 3)
+        x = F.max_pool2d(x, 2, ceil_mode=True)  # (n, 1, 1, 2)
+        return F.relu(self.last(x.flatten(1)))
+
+    def describe(self, g: OracleGraph) -> None:
+        def windows(rows: Any, columns: Any) -> list:
+            return [
+                [3 * i + j if i >= 0 and j >= 0 else -1 for i in r for j in c]
+                for r in rows
+                for c in columns
+            ]
+
+        x = g.bend(apply(g, self.first, 0))
+        x = g.largest(x, windows([(-1, 1), (0, -1)], [(-1, 1), (0, 2), (1, -1)]))
+        x = g.largest(x, windows([(0, 1)], [(0, 1), (2, -1)]))
+        g.bend(apply(g, self.last, x))
+
+
 class LargestOfBranches(Family):
     """The larger of two branches, one of them rectified."""
 
@@ -367,6 +409,8 @@ FAMILIES: dict[str, type[Family]] = {
     "pooled line": PooledLine,
     "pooled image": PooledImage,
     "relu over pool": ReluOverPool,
+    "rectified maxout": RectifiedMaxout,
+    "nested pools": NestedPools,
     "largest of branches": LargestOfBranches,
     "smallest": Smallest,
     "group sort": GroupSort,

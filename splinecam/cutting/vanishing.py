@@ -77,7 +77,7 @@ def find_supports(
     old = weight[:, 2:]
     before = network.layers[:number]
     vanish = np.concatenate(
-        [np.zeros(0, bool), *(_vanish_at_breakpoints(earlier) for earlier in before)]
+        [np.zeros(0, bool), *(_vanish_at_breakpoints(earlier, layer.step) for earlier in before)]
     )
     is_pure = (
         (errors == 0) & (bias == 0) & ~weight[:, :2].any(axis=1) & ~old[:, ~vanish].any(axis=1)
@@ -101,9 +101,14 @@ def find_supports(
     )
 
 
-def _vanish_at_breakpoints(layer: Layer) -> np.ndarray:
-    """Which units (D,) have 0 as their one breakpoint, and are zero there."""
-    if layer.n_breakpoints > 1:
+def _vanish_at_breakpoints(layer: Layer, step: int) -> np.ndarray:
+    """Which units (D,) have 0 as their one breakpoint, and are zero there.
+
+    Nodes of a tournament that was over before a step are no such units: the edges that would tell
+    where they are won are gone.
+    """
+    is_over = isinstance(layer, ReducedLayer) and layer.round is not None and layer.step < step
+    if layer.n_breakpoints > 1 or is_over:
         return np.zeros(layer.n_units, bool)
     vanish = (layer.breakpoints[:, 0] == 0) & (layer.anchors == 0)
     return np.broadcast_to(vanish, layer.n_units)

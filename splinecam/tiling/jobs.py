@@ -27,8 +27,8 @@ from splinecam.tiling.seams import TileMesh
 from splinecam.tiling.tiles import Cell, with_all_corners
 
 FEW_UNITS = 1600
-"""Unsteady units times layers up to which a cell is not split. The cost of a layer grows with the
-square of the units, and bounds of errors with their number from layer to layer."""
+"""Unsteady units times steps up to which a cell is not split. The cost of a layer grows with the
+square of the units, and bounds of errors with their number from step to step."""
 
 FEWEST_UNITS = 90
 """The same where memory is scarce: smaller tiles would hardly take less."""
@@ -199,7 +199,8 @@ class _Branch(NamedTuple):
     def is_leaf(self, few_units: int, smallest: float) -> bool:
         """Whether the cell is not to be split."""
         network = self.leaf.network
-        size = network.n_activations * max(LEAST_LAYERS, len(network.layers))
+        n_steps = len({layer.step for layer in network.layers})  # all rounds of a max group are one
+        size = network.n_activations * max(LEAST_LAYERS, n_steps)
         return size <= few_units or _is_stuck(self._counts) or _width(self.leaf) <= smallest
 
     def is_large(self) -> bool:
