@@ -6,10 +6,13 @@ top. No function reads or sets rcParams.
 
 from splinecam.plotting.anchors import mark_anchors, plot_thumbnails
 from splinecam.plotting.boundary import plot_classes, plot_decision_boundary
+from splinecam.plotting.explorer import Explorer, explore
 from splinecam.plotting.figure import new_figure
 from splinecam.plotting.partition import plot_partition
 
 __all__ = [
+    "Explorer",
+    "explore",
     "mark_anchors",
     "new_figure",
     "plot_classes",
