@@ -50,6 +50,7 @@ def page_contents(p: Partition) -> PageContents:
         "middle": middle.tolist(),
         "scale": scale,
         "size": ((high - low) / 2 / scale).tolist(),
+        "outline": ((p.slice.polygon - middle) / scale).ravel().tolist(),
         "typicalSize": float(np.sqrt(np.median(p.areas))) / scale,
         "outputs": outputs.tolist(),
         "nOutputs": p.network.n_outputs,

@@ -1,6 +1,5 @@
 // Puts the page together.
 
-const OUTLINE = -1; // the layer of the edges that bound the slice
 const THICKEST_LINE = 1.1; // pixels of the page
 const LINE_PER_SIZE = 0.07; // width of the lines relative to the size of a typical region
 const FAINTEST_LINE = 0.045; // lines thinner than this are left out
@@ -83,7 +82,7 @@ class Explorer {
     if (isPointed) {
       this.painter.drawLayer(this.pointed, theme.accent, Math.max(0.5, 1.6 * width) * ratio);
     }
-    this.painter.drawLayer(OUTLINE, theme.ink, 1.2 * ratio);
+    this.painter.drawOutlines([this.header.outline], theme.ink, 1.2 * ratio);
   }
 
   /** A bar of a round length in plane coordinates. */
@@ -102,7 +101,7 @@ class Explorer {
     const digits = Math.max(2, Math.ceil(Math.log10(this.view.zoom / scale)) + 1);
     const text = [middle[0] + x * scale, middle[1] + y * scale].map((c) =>
       signed(c.toFixed(Math.min(12, digits))));
-    byId("cursor").textContent = `u ${text[0]}  v ${text[1]}`;
+    byId("cursor").textContent = `u ${text[0]}\u2003v ${text[1]}`;
     this.#showUnderCursor(region < 0 ? null : region, [x, y]);
   }
 

@@ -4,6 +4,7 @@
 const CELL_REGIONS = 1500; // regions in a part of the slice that is drawn or left out as a whole
 const MOST_PARTS_A_SIDE = 24;
 const MOST_COLOURS = 16;
+const TEXTURE_WIDTH = 2048; // which WebGL 2 has at least
 
 const FILL_VERTEX = `#version 300 es
 uniform vec4 view;                       // scale and shift, to clip coordinates
@@ -17,37 +18,42 @@ void main() {
 }`;
 
 const FILL_FRAGMENT = `#version 300 es
-precision mediump float;
+precision highp float;
 flat in vec3 tint;
 uniform float opacity;
 out vec4 pixel;
 void main() { pixel = vec4(tint * opacity, opacity); }`;
 
-// A line is a rectangle around its two ends, half a pixel wider than the line on each side, where
-// it fades out. A line thinner than a pixel is a faint one of one pixel.
+// A line is a rectangle (six points, two triangles) around its two ends, half a pixel wider than
+// the line on each side, where it fades out. A line thinner than a pixel is a faint one of one
+// pixel. The ends are looked up in a texture: instances of so few points are slow to draw.
 const LINE_VERTEX = `#version 300 es
 uniform vec4 view;
 uniform vec2 pixels;                     // half the size of the canvas
 uniform float width;                     // in pixels
-in vec4 ends;                            // from x, y to x, y
+uniform highp sampler2D lines;           // ends of each line: from x, y to x, y
 out float across;
+const ivec2 corners[6] = ivec2[6](
+  ivec2(0, 0), ivec2(1, 0), ivec2(0, 1), ivec2(0, 1), ivec2(1, 0), ivec2(1, 1));
 void main() {
+  int line = gl_VertexID / 6;
+  ivec2 corner = corners[gl_VertexID % 6];
+  vec4 ends = texelFetch(lines, ivec2(line % ${TEXTURE_WIDTH}, line / ${TEXTURE_WIDTH}), 0);
   vec2 from = (ends.xy * view.xy + view.zw) * pixels;
   vec2 to = (ends.zw * view.xy + view.zw) * pixels;
   vec2 along = to - from;
   float size = length(along);
   along = size > 0.0 ? along / size : vec2(1.0, 0.0);
   float reach = 0.5 * max(width, 1.0) + 0.5;
-  float side = float(gl_VertexID & 1) * 2.0 - 1.0;
   float cap = min(0.5 * width, 0.5 * reach);
-  vec2 place = (gl_VertexID & 2) == 0 ? from - along * cap : to + along * cap;
-  across = side * reach;
+  vec2 place = corner.x == 0 ? from - along * cap : to + along * cap;
+  across = corner.y == 0 ? -reach : reach;
   place += vec2(-along.y, along.x) * across;
   gl_Position = vec4(place / pixels, 0.0, 1.0);
 }`;
 
 const LINE_FRAGMENT = `#version 300 es
-precision mediump float;
+precision highp float;
 in float across;
 uniform float width;
 uniform vec4 ink;
@@ -64,17 +70,18 @@ class Painter {
     if (!gl) throw new Error("This page draws with WebGL 2, which this browser does not offer.");
     this.gl = gl;
     this.fill = linked(gl, FILL_VERTEX, FILL_FRAGMENT, ["position", "colour"]);
-    this.line = linked(gl, LINE_VERTEX, LINE_FRAGMENT, ["ends"]);
+    this.line = linked(gl, LINE_VERTEX, LINE_FRAGMENT, []);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     const parts = new Parts(mesh.nRegions);
     this.regions = new Batch(parts, ...trianglesOf(mesh, parts));
     this.regions.array = this.#triangleArray(this.regions.data, this.regions.colours);
     this.layers = linesByLayer(mesh, parts);
-    for (const batch of this.layers.values()) batch.array = this.#lineArray(batch.data);
+    for (const batch of this.layers.values()) batch.texture = newTexture(gl, batch.data);
     this.boundary = segmentBatch(mesh.boundary, parts);
-    this.boundary.array = this.#lineArray(this.boundary.data);
-    this.marks = this.#lineArray(new Float32Array(0));
+    this.boundary.texture = newTexture(gl, this.boundary.data);
+    this.marks = gl.createTexture();
+    this.noPoints = gl.createVertexArray();
     this.shade = this.#triangleArray(new Float32Array(0), new Uint8Array(0));
   }
 
@@ -93,9 +100,12 @@ class Painter {
   }
 
   drawRegions(palette) {
+    const { gl, regions } = this;
     this.#useFill(palette, 1);
-    this.#drawBatch(this.regions, (first, count) =>
-      this.gl.drawArrays(this.gl.TRIANGLES, first, count));
+    gl.bindVertexArray(regions.array.id);
+    for (const [first, count] of regions.visible(this.view.window)) {
+      gl.drawArrays(gl.TRIANGLES, first, count);
+    }
   }
 
   drawLayer(layer, ink, width) {
@@ -125,9 +135,9 @@ class Painter {
     if (!ends.length) return;
     const { gl } = this;
     this.#useLine(ink, width);
-    gl.bindVertexArray(this.marks.id);
-    fillBuffer(gl, this.marks.points, new Float32Array(ends), gl.DYNAMIC_DRAW);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, ends.length / 4);
+    gl.bindVertexArray(this.noPoints);
+    fillTexture(gl, this.marks, new Float32Array(ends));
+    gl.drawArrays(gl.TRIANGLES, 0, 6 * (ends.length / 4));
   }
 
   #useFill(palette, opacity) {
@@ -147,17 +157,11 @@ class Painter {
   #drawLines(batch, ink, width) {
     const { gl } = this;
     this.#useLine(ink, width);
-    this.#drawBatch(batch, (first, count) => {
-      // Instances begin where the attribute does.
-      gl.bindBuffer(gl.ARRAY_BUFFER, batch.array.points);
-      gl.vertexAttribPointer(0, 4, gl.FLOAT, false, 0, 16 * first);
-      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, count);
-    });
-  }
-
-  #drawBatch(batch, draw) {
-    this.gl.bindVertexArray(batch.array.id);
-    for (const [first, count] of batch.visible(this.view.window)) draw(first, count);
+    gl.bindVertexArray(this.noPoints);
+    gl.bindTexture(gl.TEXTURE_2D, batch.texture);
+    for (const [first, count] of batch.visible(this.view.window)) {
+      gl.drawArrays(gl.TRIANGLES, 6 * first, 6 * count);
+    }
   }
 
   #triangleArray(points, colours) {
@@ -170,17 +174,6 @@ class Painter {
     array.colours = newBuffer(gl, colours);
     gl.vertexAttribPointer(1, 1, gl.UNSIGNED_BYTE, false, 0, 0);
     gl.enableVertexAttribArray(1);
-    return array;
-  }
-
-  #lineArray(ends) {
-    const { gl } = this;
-    const array = { id: gl.createVertexArray() };
-    gl.bindVertexArray(array.id);
-    array.points = newBuffer(gl, ends);
-    gl.vertexAttribPointer(0, 4, gl.FLOAT, false, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
-    gl.enableVertexAttribArray(0);
     return array;
   }
 }
@@ -216,4 +209,21 @@ function newBuffer(gl, values) {
 function fillBuffer(gl, buffer, values, usage) {
   gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
   gl.bufferData(gl.ARRAY_BUFFER, values, usage);
+}
+
+function newTexture(gl, ends) {
+  const texture = gl.createTexture();
+  fillTexture(gl, texture, ends);
+  return texture;
+}
+
+/** Write the ends of lines into a texture, and leave it bound. */
+function fillTexture(gl, texture, ends) {
+  const height = Math.max(1, Math.ceil(ends.length / 4 / TEXTURE_WIDTH));
+  const padded = new Float32Array(4 * TEXTURE_WIDTH * height);
+  padded.set(ends);
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32F, TEXTURE_WIDTH, height, 0, gl.RGBA, gl.FLOAT, padded);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
 }

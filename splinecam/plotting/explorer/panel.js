@@ -21,7 +21,8 @@ class Panel {
     const { header, mesh } = this;
     const counts = new Map();
     for (const layer of mesh.edgeLayers) counts.set(layer, (counts.get(layer) ?? 0) + 1);
-    header.layers.forEach(({ name }, layer) => this.#addToggle(layer, name, counts.get(layer)));
+    header.layers.forEach(({ name }, layer) =>
+      this.#addToggle(layer, `Layer ${name}`, counts.get(layer)));
     this.#addToggle("boundary", header.boundaryName, mesh.boundary.length / 4);
   }
 
@@ -70,7 +71,7 @@ class Panel {
       if (isGroup) return;
       const count = this.mesh.active[layers.length * region + layer];
       const most = size * highest;
-      bars.append(...bar(name, 0, most ? count / most : 0, `${count} / ${most}`));
+      bars.append(...bar(`Layer ${name}`, 0, most ? count / most : 0, `${count} / ${most}`));
     });
     const isPlain = layers.every(({ highest, isGroup }) => highest === 1 || isGroup);
     const title = isPlain ? "Active units" : "Breakpoints exceeded";
@@ -85,7 +86,7 @@ class Panel {
     const bars = element("div", "bars");
     shown.forEach((i, rank) => {
       const [from, to] = [Math.min(0, outputs[i]), Math.max(0, outputs[i])];
-      const text = signed(outputs[i].toPrecision(4));
+      const text = signed(outputs[i].toPrecision(3));
       const cells = bar(String(this.mesh.outputNumbers[i]), (from - low) / range,
         (to - from) / range, text);
       cells[2].dataset.output = this.mesh.outputNumbers[i];
@@ -130,9 +131,9 @@ class Panel {
   /** One unit that changes: what it does in the selected region, and across the side. */
   #flipRow({ layer, unit, step }) {
     const { name, highest, isGroup } = this.header.layers[layer];
-    const row = element("div", "flip", element("span", "unit", `${name} · unit ${unit}`),
+    const row = element("div", "flip", element("span", "unit", `Layer ${name}, unit ${unit}`),
       element("span", "change", changeOf(step, highest, isGroup)));
-    row.title = `${name}, unit ${unit}`;
+    row.title = row.firstChild.textContent;
     Object.assign(row.dataset, { layer, unit, step });
     return row;
   }

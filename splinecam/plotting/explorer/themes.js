@@ -1,6 +1,8 @@
 // Colours of the drawing in the two themes, as [red, green, blue] from 0 to 1.
 
-const DARKENING = 0.62; // how much of a region's colour is left in the dark theme
+// In the dark theme colours get deeper and darker.
+const DEEPER = 1.5;
+const DARKER = 0.66;
 
 function themesOf(header) {
   const palette = header.palette.map(parseColour);
@@ -20,15 +22,11 @@ function themesOf(header) {
       halo: parseColour("#0d1014"),
       boundary: parseColour("#f4f5f6"),
       accent: parseColour("#ffa27f"),
-      palette: palette.map((colour) => mix(night, colour, DARKENING)),
+      palette: palette.map((colour) => colour.map((c) => DARKER * c ** DEEPER)),
     },
   };
 }
 
 function parseColour(text) {
   return [1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16) / 255);
-}
-
-function mix(from, to, share) {
-  return from.map((value, i) => value + share * (to[i] - value));
 }
