@@ -1,5 +1,7 @@
 // Puts the page together.
 
+const SLOW_FRAME = 20; // milliseconds
+const REST = 120; // milliseconds after which the view is said to rest
 const THICKEST_LINE = 1.1; // pixels of the page
 const LINE_PER_SIZE = 0.07; // width of the lines relative to the size of a typical region
 const FAINTEST_LINE = 0.045; // lines thinner than this are left out
@@ -14,6 +16,8 @@ class Explorer {
     this.themes = themesOf(header);
     this.hidden = new Set();
     this.hovered = this.selected = this.pointed = null;
+    this.isMoving = false;
+    this.cost = 0; // milliseconds that the regions took to draw
     this.panel = new Panel(header, this.mesh, {
       toggle: (layer, isShown) => this.#toggle(layer, isShown),
       point: (layer) => this.#set("pointed", layer),
@@ -22,7 +26,7 @@ class Explorer {
       deselect: () => this.select(null),
     });
     listen(this.view, {
-      change: () => this.redraw(),
+      change: () => this.#move(),
       hover: (left, top) => this.hoverAt(left, top),
       leave: () => this.#leave(),
       click: (left, top) => this.clickAt(left, top),
@@ -42,6 +46,16 @@ class Explorer {
     return this.view.toScreen((u - middle[0]) / scale, (v - middle[1]) / scale);
   }
 
+  #move() {
+    this.isMoving = true;
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => {
+      this.isMoving = false;
+      this.redraw();
+    }, REST);
+    this.redraw();
+  }
+
   /** Draw before the next frame is shown. */
   redraw() {
     this.frame ??= requestAnimationFrame(() => {
@@ -51,23 +65,37 @@ class Explorer {
   }
 
   draw() {
-    const { view, painter, mesh, header } = this;
+    const { view, painter, mesh } = this;
     view.fit();
     const theme = this.themes[this.theme];
-    const ratio = view.ratio;
     painter.begin(view, theme.paper);
-    painter.drawRegions(theme.palette);
-    this.#drawLines(theme, ratio);
-    const marked = this.selected === null ? [] : [mesh.polygon(this.selected)];
-    painter.drawShades(marked, theme.accent, 0.4);
-    if (!this.hidden.has("boundary")) {
-      painter.drawBoundary(theme.halo, 4 * ratio);
-      painter.drawBoundary(theme.boundary ?? theme.ink, 1.7 * ratio);
+    // The regions are drawn anew if the view or the look is another one; where that is slow, not
+    // before the view rests.
+    const look = [this.theme, ...this.hidden, this.pointed, view.width, view.height].join();
+    const isSame = look === this.keptLook;
+    const scene = [...view.clip, look].join();
+    if (scene !== this.keptScene && !(isSame && this.isMoving && this.cost > SLOW_FRAME)) {
+      this.#drawScene(theme);
+      this.cost = painter.keep();
+      [this.keptScene, this.keptLook] = [scene, look];
+    } else {
+      painter.drawKept();
     }
+    const marked = this.selected === null ? [] : [mesh.polygon(this.selected)];
     const under = this.hovered === null ? [] : [mesh.polygon(this.hovered)];
-    painter.drawOutlines([...marked, ...under], theme.halo, 4.5 * ratio);
-    painter.drawOutlines([...marked, ...under], theme.accent, 2.2 * ratio);
-    this.#drawScale(header.scale);
+    painter.drawShades(marked, theme.accent, 0.4);
+    painter.drawOutlines([...marked, ...under], theme.halo, 4.5 * view.ratio);
+    painter.drawOutlines([...marked, ...under], theme.accent, 2.2 * view.ratio);
+    this.#drawScale();
+  }
+
+  #drawScene(theme) {
+    const { painter, view } = this;
+    painter.drawRegions(theme.palette);
+    this.#drawLines(theme, view.ratio);
+    if (this.hidden.has("boundary")) return;
+    painter.drawBoundary(theme.halo, 4 * view.ratio);
+    painter.drawBoundary(theme.boundary ?? theme.ink, 1.7 * view.ratio);
   }
 
   #drawLines(theme, ratio) {
@@ -86,7 +114,8 @@ class Explorer {
   }
 
   /** A bar of a round length in plane coordinates. */
-  #drawScale(scale) {
+  #drawScale() {
+    const { scale } = this.header;
     const perPixel = scale / this.view.zoom;
     const power = 10 ** Math.floor(Math.log10(110 * perPixel));
     const length = [5, 2, 1].map((n) => n * power).find((n) => n <= 110 * perPixel) ?? power;

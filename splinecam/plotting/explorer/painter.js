@@ -63,6 +63,23 @@ void main() {
   pixel = vec4(ink.rgb, 1.0) * ink.a * cover;
 }`;
 
+// The last picture of the regions, moved and scaled to where the view has gone since.
+const COPY_VERTEX = `#version 300 es
+uniform vec4 view;                       // scale and shift of the picture, in clip coordinates
+out vec2 place;
+void main() {
+  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1);
+  place = corner;
+  gl_Position = vec4((2.0 * corner - 1.0) * view.xy + view.zw, 0.0, 1.0);
+}`;
+
+const COPY_FRAGMENT = `#version 300 es
+precision highp float;
+in vec2 place;
+uniform sampler2D picture;
+out vec4 pixel;
+void main() { pixel = vec4(texture(picture, place).rgb, 1.0); }`;
+
 class Painter {
   constructor(canvas, mesh) {
     this.canvas = canvas;
@@ -71,6 +88,8 @@ class Painter {
     this.gl = gl;
     this.fill = linked(gl, FILL_VERTEX, FILL_FRAGMENT, ["position", "colour"]);
     this.line = linked(gl, LINE_VERTEX, LINE_FRAGMENT, []);
+    this.copy = linked(gl, COPY_VERTEX, COPY_FRAGMENT, []);
+    this.picture = newTexture(gl, new Float32Array(0));
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     const parts = new Parts(mesh.nRegions);
@@ -97,6 +116,29 @@ class Painter {
       gl.uniform4f(program.at("view"), ...view.clip);
     }
     gl.uniform2f(this.line.at("pixels"), canvas.width / 2, canvas.height / 2);
+  }
+
+  /** Keep what has been drawn; return the milliseconds that waiting for it took. */
+  keep() {
+    const { gl, canvas } = this;
+    const start = performance.now();
+    gl.bindTexture(gl.TEXTURE_2D, this.picture);
+    gl.copyTexImage2D(gl.TEXTURE_2D, 0, gl.RGB, 0, 0, canvas.width, canvas.height, 0);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    this.keptClip = this.view.clip;
+    return performance.now() - start;
+  }
+
+  /** Draw what was kept where it is in the view of now. */
+  drawKept() {
+    const { gl, copy, keptClip } = this;
+    const [scaleX, scaleY, shiftX, shiftY] = this.view.clip;
+    const [x, y] = [scaleX / keptClip[0], scaleY / keptClip[1]];
+    gl.useProgram(copy.id);
+    gl.uniform4f(copy.at("view"), x, y, shiftX - x * keptClip[2], shiftY - y * keptClip[3]);
+    gl.bindVertexArray(this.noPoints);
+    gl.bindTexture(gl.TEXTURE_2D, this.picture);
+    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
 
   drawRegions(palette) {
