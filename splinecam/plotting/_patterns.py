@@ -13,16 +13,25 @@ from splinecam.partition.partition import Partition
 from splinecam.plotting._style import REGION_COLOURS
 
 
-def pattern_colours(p: Partition) -> NDArray[np.float64]:
+def pattern_colours(p: Partition, *, n_layers: int | None = None) -> NDArray[np.float64]:
     """Colours (R, 4) of the regions' activation patterns.
 
     With K colours, a unit that exceeds one breakpoint more moves the colour on by 1 to K - 1
     places in the palette, a fixed pseudo-random number for each unit of each layer. So a pattern
     has the same colour in all pictures, and regions that differ in one unit never share one.
+
+    Parameters
+    ----------
+    p : Partition
+    n_layers : int, optional
+        Look at the patterns of the first so many layers only. Default: all.
     """
     steps = _unit_steps(p.layer_sizes)
+    first_units = np.cumsum([0, *p.layer_sizes])
+    if n_layers is not None:
+        steps[first_units[n_layers] :] = 0
     flips = p.edge_flips
-    units = np.cumsum([0, *p.layer_sizes])[flips.layers] + flips.units
+    units = first_units[flips.layers] + flips.units
     edge_steps = np.zeros(p.n_edges, np.int64)
     np.add.at(edge_steps, flips.edges, flips.steps * steps[units])
     hashes = np.empty(p.n_regions, np.int64)

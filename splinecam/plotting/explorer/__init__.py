@@ -1,5 +1,5 @@
 """The interactive explorer: a partition as one self-contained page."""
 
-from splinecam.plotting.explorer.page import Explorer, explore
+from splinecam.plotting.explorer.page import explore
 
-__all__ = ["Explorer", "explore"]
+__all__ = ["explore"]

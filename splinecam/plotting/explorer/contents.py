@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from splinecam._kernels.hashing import hash_regions
 from splinecam.common.types import Ints
 from splinecam.measures.boundary import DecisionBoundary, decision_boundary
 from splinecam.partition.partition import Partition
+from splinecam.plotting._palettes import as_palette
 from splinecam.plotting._patterns import pattern_colours
 from splinecam.plotting._style import INK
-from splinecam.plotting._vertex_values import output_values
+from splinecam.plotting._values import output_values
 
 ALL_OUTPUTS = 16
 """Up to so many outputs all are in the page."""
@@ -37,7 +37,7 @@ def page_contents(p: Partition) -> PageContents:
     middle, scale = (low + high) / 2, float((high - low).max()) / 2
     boundary = decision_boundary(p)
     outputs = _listed_outputs(boundary)
-    palette, colours = _region_colours(p)
+    palette, places = as_palette(pattern_colours(p))
     units = p.network.units
     layers = [
         {"name": name, "size": size, "highest": highest, "isGroup": is_group}
@@ -66,7 +66,7 @@ def page_contents(p: Partition) -> PageContents:
         "sides": np.diff(p.region_offsets).astype(np.uint16),
         "halfedges": p.region_halfedges.astype(np.uint32),
         "areas": p.areas,
-        "colours": colours,
+        "colours": places,
         "active": active_counts(p).astype(np.uint32),
         "flipCounts": np.bincount(flips.edges, minlength=p.n_edges).astype(np.uint16),
         "flipLayers": flips.layers.astype(np.uint16),
@@ -97,14 +97,6 @@ def active_counts(p: Partition) -> Ints:
             *(p.region_offsets, p.region_halfedges, p.edge_regions, steps, own),
         )
     return np.ascontiguousarray(counts.T)
-
-
-def _region_colours(p: Partition) -> tuple[list[str], NDArray[np.uint8]]:
-    """The colours of the patterns, and which of them each region has."""
-    colours = pattern_colours(p)
-    packed = np.round(255 * colours).astype(np.uint8).view(np.uint32).ravel()
-    _, first, places = np.unique(packed, return_index=True, return_inverse=True)
-    return [to_hex(colours[region]) for region in first], places.astype(np.uint8)
 
 
 def _listed_outputs(boundary: DecisionBoundary) -> NDArray[np.int64]:

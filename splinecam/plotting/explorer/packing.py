@@ -15,7 +15,7 @@ LEVEL = 6
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[dict[str, Any]], str]:
-    """Arrays, deflated together and written in base64; and what is where.
+    r"""Arrays, deflated together and written in base64; and what is where.
 
     Deflate finds repetitions of bytes. So the first bytes of all entries of an array come first,
     then all second ones, and so on: the leading bytes of similar numbers are alike.
@@ -33,7 +33,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[dict[str, Any]], str]
     [{'name': 'ones', 'type': 'uint16', 'length': 2}]
     >>> import base64, zlib
     >>> zlib.decompress(base64.b64decode(packed))
-    b'\\x01\\x01\\x00\\x00'
+    b'\x01\x01\x00\x00'
     """
     listed, planes = [], []
     for name, array in arrays.items():

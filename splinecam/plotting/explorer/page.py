@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import json
-from dataclasses import dataclass
 from importlib import resources
 from os import PathLike
-from pathlib import Path
 from string import Template
 
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition.partition import Partition
+from splinecam.plotting._pages import Page
 from splinecam.plotting.explorer.contents import page_contents
 from splinecam.plotting.explorer.packing import pack
 
@@ -22,36 +20,8 @@ SCRIPTS = (
     *("panel.js", "main.js"),
 )
 
-FRAME = (
-    '<iframe srcdoc="{}" title="splinecam explorer" sandbox="allow-scripts" '
-    'style="width: 100%; height: 640px; border: 0"></iframe>'
-)
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Explorer:
-    """A page that shows a partition; made by `explore`. Jupyter displays it.
-
-    Parameters
-    ----------
-    html : str
-        The page. It holds all that it needs and fetches nothing.
-    """
-
-    html: str
-
-    def __repr__(self) -> str:
-        return f"<Explorer: a page of {len(self.html) / 1e6:.1f} MB>"
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the page to a file, in UTF-8."""
-        Path(path).write_text(self.html, "utf-8")
-
-    def _repr_html_(self) -> str:
-        return FRAME.format(html.escape(self.html))
-
-
-def explore(p: Partition, path: str | PathLike[str] | None = None) -> Explorer:
+def explore(p: Partition, path: str | PathLike[str] | None = None) -> Page:
     """Make a page on which a partition can be explored, in any browser that has WebGL 2.
 
     Drag, wheel, pinch, arrow keys, plus and minus move the view, 0 resets it. Pointing at a region
@@ -72,7 +42,7 @@ def explore(p: Partition, path: str | PathLike[str] | None = None) -> Explorer:
 
     Returns
     -------
-    Explorer
+    Page
 
     Raises
     ------
@@ -101,7 +71,7 @@ def explore(p: Partition, path: str | PathLike[str] | None = None) -> Explorer:
         )
     contents = page_contents(p)
     listed, packed = pack(contents.arrays)
-    page = Explorer(
+    page = Page(
         Template(_part("page.html")).substitute(
             title=f"{p.n_regions:,} linear regions",
             style=_part("style.css"),
