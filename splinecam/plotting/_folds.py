@@ -11,6 +11,15 @@ from splinecam.common.types import Floats, Ints
 from splinecam.partition.partition import Partition
 from splinecam.plotting._values import folding_activations, output_values
 
+RELIEF = 0.45
+"""Height of the surface, as it is seen, relative to the slice's longer side."""
+
+LIGHT = np.array([-0.44, -0.34, 0.83])
+"""Direction to the light."""
+
+SHADE, GLOW = 0.6, 0.4
+"""Share of a facet's colour that it has without light, and what full light adds."""
+
 
 class Facets(NamedTuple):
     """Flat pieces of the folded sheet: the regions of the partition by the first layers."""
@@ -46,6 +55,35 @@ def _principal(p: Partition, values: Floats) -> Floats:
     direction = eigh(covariance, subset_by_index=[last, last])[1][:, 0]
     direction *= np.sign(direction[np.abs(direction).argmax()])
     return centred @ direction
+
+
+def range_of(heights: Floats) -> tuple[float, float]:
+    """The lowest and the greatest height; of a flat sheet, something on both sides of it."""
+    low, high = float(heights.min()), float(heights.max())
+    return (low, high) if low < high else (low - 1.0, high + 1.0)
+
+
+def levels_of(heights: Floats) -> Floats:
+    """Heights within their range, from 0 to 1."""
+    low, high = range_of(heights)
+    return (heights - low) / (high - low)
+
+
+def brightness(p: Partition, levels: Floats, offsets: Ints, loops: Ints) -> Floats:
+    """How brightly flat facets are lit from above, 0.6 to 1, as they are seen.
+
+    Facet ``i`` has the vertices ``loops[offsets[i]:offsets[i + 1]]``, at levels (V,) from 0 to 1.
+    """
+    relief = RELIEF * np.ptp(p.slice.polygon, axis=0).max()
+    corners = np.column_stack([p.vertices, relief * levels])[loops]
+    corners -= np.repeat(corners[offsets[:-1]], np.diff(offsets), axis=0)
+    following = np.arange(1, len(corners) + 1)
+    following[offsets[1:] - 1] = offsets[:-1]
+    # The sum of cross products of neighbouring corners is twice the facet's vectorial area.
+    normals = np.add.reduceat(np.cross(corners, corners[following]), offsets[:-1])
+    lengths = np.linalg.norm(normals, axis=1)
+    light = normals @ (LIGHT / np.linalg.norm(LIGHT))
+    return SHADE + GLOW * np.clip(light / np.where(lengths > 0, lengths, 1.0), 0.0, 1.0)
 
 
 def facets_of(p: Partition, n_layers: int) -> Facets:

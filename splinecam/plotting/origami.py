@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,22 @@ from splinecam.common.arguments import check_integer
 from splinecam.common.types import Floats
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition.partition import Partition
-from splinecam.plotting._folds import Facets, facets_of, sheet_heights
+from splinecam.plotting._folds import (
+    RELIEF,
+    brightness,
+    facets_of,
+    levels_of,
+    range_of,
+    sheet_heights,
+)
 from splinecam.plotting._patterns import pattern_colours
 from splinecam.plotting._style import INK, RASTERISE_ABOVE
 
-RELIEF = 0.45
-"""Height of the surface relative to the slice's longer side."""
-
-CAMERA = {"elev": 38.0, "azim": -62.0}
+CAMERA = {"elev": 34.0, "azim": -62.0}
 """Degrees."""
 
-ZOOM = 1.3
+ZOOM = 1.12
 """Without axes round it the surface may take the room that matplotlib keeps for them."""
-
-LIGHT = np.array([-0.45, -0.35, 0.82])
-"""Direction to the light, of length 1 or so."""
-
-SHADE, GLOW = 0.58, 0.5
-"""Share of a facet's colour that it has without light, and what full light adds."""
 
 THICKEST_EDGE = 0.6
 """Points."""
@@ -97,17 +94,21 @@ def plot_origami(
     if layer is not None:
         n_layers = check_layer(p, layer) + 1
     facets = facets_of(p, n_layers)
-    corners = np.column_stack([p.vertices, sheet_heights(p, layer)])[facets.vertices]
-    _lay_out(axes, p, corners[:, 2])
+    heights = sheet_heights(p, layer)
+    corners = np.column_stack([p.vertices, heights])[facets.vertices]
+    _lay_out(axes, p, heights)
     colours = pattern_colours(p, n_layers=n_layers)[facets.members]
-    colours[:, :3] *= _brightness(axes, corners, facets)[:, None]
-    polygons = [corners[start:stop] for start, stop in pairwise(facets.offsets.tolist())]
+    colours[:, :3] *= brightness(p, levels_of(heights), facets.offsets, facets.vertices)[:, None]
+    # matplotlib leaves the last side of loops of unequal lengths out if they are not closed.
+    closing = np.column_stack([facets.offsets[:-1], facets.offsets[1:]]).tolist()
+    polygons = [corners[[*range(start, stop), start]] for start, stop in closing]
     properties = {
-        "facecolor": colours.clip(0, 1),
+        "facecolor": colours,
         "edgecolor": INK,
         "linewidth": _edge_width(axes, len(polygons)),
         "joinstyle": "round",
         "rasterized": len(polygons) > RASTERISE_ABOVE,
+        "clip_on": False,
         **normalize_kwargs(collection_kw, Poly3DCollection),
     }
     surface = Poly3DCollection(polygons, **properties)
@@ -143,31 +144,12 @@ def _solid_axes(ax: Axes | None) -> Axes3D:
 
 def _lay_out(ax: Axes3D, p: Partition, heights: Floats) -> None:
     low, high = p.slice.polygon.min(axis=0), p.slice.polygon.max(axis=0)
-    bottom, top = float(heights.min()), float(heights.max())
-    if top == bottom:
-        bottom, top = bottom - 1.0, top + 1.0
-    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(bottom, top))
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=range_of(heights))
     sides = high - low
     ax.set_box_aspect((*sides, RELIEF * sides.max()), zoom=ZOOM)
     ax.set_proj_type("ortho")
     ax.view_init(**CAMERA)
     ax.set_axis_off()
-
-
-def _brightness(ax: Axes3D, corners: Floats, facets: Facets) -> Floats:
-    """(F,): how brightly each facet is lit, as it appears in the axes' proportions."""
-    limits = np.array([ax.get_xlim(), ax.get_ylim(), ax.get_zlim()])
-    sides = np.diff(limits, axis=1)[:, 0]
-    seen = corners * [1.0, 1.0, RELIEF * sides[:2].max() / sides[2]]
-    # Twice the vectorial area of a facet (M. E. Newell): the sum of cross products of its corners.
-    place = np.repeat(facets.offsets[:-1], np.diff(facets.offsets))
-    relative = seen - seen[place]
-    following = np.arange(1, len(seen) + 1)
-    following[facets.offsets[1:] - 1] = facets.offsets[:-1]
-    normals = np.add.reduceat(np.cross(relative, relative[following]), facets.offsets[:-1])
-    lengths = np.linalg.norm(normals, axis=1)
-    light = (normals @ LIGHT) / np.where(lengths > 0, lengths, 1.0)
-    return SHADE + GLOW * light.clip(0)
 
 
 def _edge_width(ax: Axes3D, n_facets: int) -> float:

@@ -5,20 +5,30 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.colors import to_hex, to_rgba_array
+from numpy.typing import NDArray
 
 from splinecam.common.types import Floats, Ints
 from splinecam.errors import InvalidArgumentError, SplineCamError
 from splinecam.partition.partition import Partition
-from splinecam.plotting._folds import sheet_heights
+from splinecam.plotting._folds import (
+    GLOW,
+    RELIEF,
+    SHADE,
+    brightness,
+    levels_of,
+    range_of,
+    sheet_heights,
+)
 from splinecam.plotting._pages import Page
 from splinecam.plotting._palettes import as_palette
 from splinecam.plotting._patterns import pattern_colours
 from splinecam.plotting._style import INK
-from splinecam.plotting.origami import RELIEF
 
 MOST_REGIONS = 50_000
 
@@ -27,6 +37,12 @@ BETWEEN_BYTES = 2**23
 
 MOST_BETWEEN = 8
 """Frames between one fold and the next."""
+
+SIZE = 1.5
+"""Of the sheet's longer side: with it the sheet fills most of the page."""
+
+N_SHADES = 12
+"""Of each colour."""
 
 MILLISECONDS = 60
 """Of a frame while the sheet folds."""
@@ -150,10 +166,9 @@ def _traces(p: Partition) -> tuple[dict[str, Any], dict[str, Any]]:
         **dict(zip("ijk", triangles.corners.T.astype(np.int32), strict=True)),
         "intensitymode": "cell",
         "showscale": False,
-        "flatshading": True,
         "hoverinfo": "skip",
-        "lighting": {"ambient": 0.72, "diffuse": 0.5, "specular": 0.03, "fresnel": 0.02},
-        "lightposition": {"x": -4000, "y": -3000, "z": 9000},
+        # The shades are in the colours.
+        "lighting": {"ambient": 1.0, "diffuse": 0.0, "specular": 0.0, "fresnel": 0.0},
     }
     lines = {
         "x": places[..., 0].ravel(),
@@ -188,24 +203,29 @@ def _frames(p: Partition, folds: list[Fold]) -> list[dict[str, Any]]:
     colours = [pattern_colours(p, n_layers=fold.n_layers) for fold in folds]
     palette, flat_places = as_palette(np.concatenate(colours))
     places = flat_places.reshape(len(folds), p.n_regions)
+    shades = np.linspace(SHADE, SHADE + GLOW, N_SHADES)
+    look = {"colorscale": _stepped(palette, shades), "cmin": -0.5}
+    look["cmax"] = look["cmin"] + len(palette) * N_SHADES
     n_between = _frames_between(p, len(folds))
-    frames = []
-    for number, fold in enumerate(folds):
-        look = {
-            "intensity": places[number][regions],
-            "colorscale": _stepped(palette),
-            "cmin": -0.5,
-            "cmax": len(palette) - 0.5,
-        }
-        low, high = _range_of(fold)
-        layout = {"scene": {"zaxis": {"range": [low, high]}}}
-        for step in range(1, n_between + 1) if number else ():
+
+    def frame(name: str, number: int, levels: Floats, heights: Floats) -> dict[str, Any]:
+        lit = brightness(p, levels, p.region_offsets, p.region_vertices)
+        lit = np.searchsorted(shades[:-1] + np.diff(shades) / 2, lit)
+        mixed = (places[number] * N_SHADES + lit).astype(np.uint8)
+        mesh = {"z": heights, "intensity": mixed[regions], **look}
+        lines = {"z": _line_heights(p, folds[number].n_layers, heights)}
+        layout = {"scene": {"zaxis": {"range": range_of(folds[number].heights)}}}
+        return {"name": name, "data": (mesh, lines), "layout": layout}
+
+    frames = [frame("0", 0, levels_of(folds[0].heights), folds[0].heights)]
+    for number, (before, after) in enumerate(pairwise(folds), start=1):
+        low, high = range_of(after.heights)
+        for step in range(1, n_between + 1):
             share = step / (n_between + 1)
-            before, after = folds[number - 1], fold
-            level = (1 - share) * _level(before) + share * _level(after)
-            heights = low + (high - low) * level
-            frames.append(_frame(f"{number - 1 + share:.2f}", p, fold, heights, look, layout))
-        frames.append(_frame(str(number), p, fold, fold.heights, look, layout))
+            levels = (1 - share) * levels_of(before.heights) + share * levels_of(after.heights)
+            name = f"{number - 1 + share:.2f}"
+            frames.append(frame(name, number, levels, low + (high - low) * levels))
+        frames.append(frame(str(number), number, levels_of(after.heights), after.heights))
     return frames
 
 
@@ -214,31 +234,19 @@ def _frames_between(p: Partition, n_folds: int) -> int:
     return min(MOST_BETWEEN, BETWEEN_BYTES // (size * (n_folds - 1)))
 
 
-def _frame(
-    name: str, p: Partition, fold: Fold, heights: Floats, look: dict[str, Any], layout: Any
-) -> dict[str, Any]:
-    """The facets and the lines at some heights; edges that are no folds yet have none."""
+def _line_heights(p: Partition, n_layers: int, heights: Floats) -> NDArray[np.float32]:
+    """Heights (3 E,) of both ends of each edge, and a gap; edges of later layers have none."""
     lines = np.full((p.n_edges, 3), np.nan, np.float32)
-    shown = p.edge_layers < fold.n_layers
+    shown = p.edge_layers < n_layers
     lines[shown, :2] = heights[p.edges[shown]]
-    return {"name": name, "data": ({"z": heights, **look}, {"z": lines.ravel()}), "layout": layout}
+    return lines.ravel()
 
 
-def _range_of(fold: Fold) -> tuple[float, float]:
-    low, high = float(fold.heights.min()), float(fold.heights.max())
-    return (low, high) if low < high else (low - 1.0, high + 1.0)
-
-
-def _level(fold: Fold) -> Floats:
-    """Heights from 0 to 1."""
-    low, high = _range_of(fold)
-    return (fold.heights - low) / (high - low)
-
-
-def _stepped(palette: list[str]) -> list[list[Any]]:
-    """A colour scale that shows colour i from i - 0.5 to i + 0.5."""
-    n = len(palette)
-    return [[end / n, colour] for i, colour in enumerate(palette) for end in (i, i + 1)]
+def _stepped(palette: list[str], shades: Floats) -> list[list[Any]]:
+    """A colour scale in equal steps: the first colour in all shades, then the second, and so on."""
+    rgb = to_rgba_array(palette)[:, None, :3] * shades[:, None]
+    steps = [to_hex(colour) for colour in rgb.reshape(-1, 3)]
+    return [[end / len(steps), c] for i, c in enumerate(steps) for end in (i, i + 1)]
 
 
 def _layout(p: Partition, folds: list[Fold], names: list[str]) -> dict[str, Any]:
@@ -250,7 +258,7 @@ def _layout(p: Partition, folds: list[Fold], names: list[str]) -> dict[str, Any]
         "transition": {"duration": 0},
         "fromcurrent": True,
     }
-    low, high = _range_of(folds[0])
+    low, high = range_of(folds[0].heights)
     steps = [
         {"label": fold.name, "method": "animate", "args": [[str(number)], still]}
         for number, fold in enumerate(folds)
@@ -266,7 +274,7 @@ def _layout(p: Partition, folds: list[Fold], names: list[str]) -> dict[str, Any]
             "yaxis": hidden,
             "zaxis": {**hidden, "range": [low, high]},
             "aspectmode": "manual",
-            "aspectratio": {"x": sides[0], "y": sides[1], "z": RELIEF},
+            "aspectratio": {"x": SIZE * sides[0], "y": SIZE * sides[1], "z": SIZE * RELIEF},
             "camera": {
                 "eye": {"x": -0.65, "y": -1.2, "z": 0.95},
                 "projection": {"type": "orthographic"},
