@@ -75,10 +75,14 @@ from splinecam.streaming import PartitionStream, StreamTotals
 
 if TYPE_CHECKING:
     from splinecam.plotting import (
+        Page,
+        explore,
         mark_anchors,
         new_figure,
+        origami_page,
         plot_classes,
         plot_decision_boundary,
+        plot_origami,
         plot_partition,
         plot_thumbnails,
     )
@@ -102,6 +106,7 @@ __all__ = [
     "InvariantError",
     "LocalComplexity",
     "NearestEdges",
+    "Page",
     "Partition",
     "PartitionStream",
     "PowerCheck",
@@ -131,6 +136,7 @@ __all__ = [
     "decision_boundary",
     "edge_density",
     "edge_length",
+    "explore",
     "hop_distances",
     "input_jacobians",
     "integrated_gradients",
@@ -143,8 +149,10 @@ __all__ = [
     "mark_anchors",
     "nearest_edges",
     "new_figure",
+    "origami_page",
     "plot_classes",
     "plot_decision_boundary",
+    "plot_origami",
     "plot_partition",
     "plot_thumbnails",
     "power_diagram",
@@ -164,7 +172,9 @@ __all__ = [
     "verify",
 ]
 
-_PLOTTING = frozenset(name for name in __all__ if name.startswith(("plot_", "mark_", "new_")))
+_PLOTTING = frozenset(
+    name for name in __all__ if name.startswith(("plot_", "mark_", "new_"))
+) | {"Page", "explore", "origami_page"}
 
 
 def __getattr__(name: str) -> Any:
