@@ -172,9 +172,11 @@ __all__ = [
     "verify",
 ]
 
-_PLOTTING = frozenset(
-    name for name in __all__ if name.startswith(("plot_", "mark_", "new_"))
-) | {"Page", "explore", "origami_page"}
+_PLOTTING = frozenset(name for name in __all__ if name.startswith(("plot_", "mark_", "new_"))) | {
+    "Page",
+    "explore",
+    "origami_page",
+}
 
 
 def __getattr__(name: str) -> Any:

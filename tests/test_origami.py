@@ -161,12 +161,15 @@ def test_draws_each_facet_where_it_is(p, ax, layer):
     assert surface.axes is ax
     assert surface.get_linewidth() == 2
     facets = facets_of(p, 2 if layer is None else 1)
-    colours = pattern_colours(p, n_layers=2 if layer is None else 1)[facets.members, :3]
-    shares = surface.get_facecolor()[:, :3] / colours
-    assert len(shares) == len(facets.members)
-    assert np.allclose(shares, shares[:, :1])
-    assert 0.6 <= shares.min() < shares.max() <= 1.0
     heights = sheet_heights(p, layer)
+    colours = pattern_colours(p, n_layers=2 if layer is None else 1)[facets.members, :3]
+    levels = (heights - heights.min()) / np.ptp(heights)
+    lit = brightness(p, levels, facets.offsets, facets.vertices)
+    assert np.ptp(lit) > 0.05
+    # matplotlib draws, and returns, them in the order of their distance.
+    shown = surface.get_facecolor()[:, :3]
+    expected = lit[:, None] * colours
+    assert np.allclose(shown[np.lexsort(shown.T)], expected[np.lexsort(expected.T)])
     assert ax.get_zlim() == (heights.min(), heights.max())
     assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 1), (-1, 1))
     ax.figure.canvas.draw()
@@ -211,7 +214,7 @@ def test_flat_axes_are_refused(p):
 
 @pytest.mark.parametrize("layer", [-1, 2, 0.5, "relu"])
 def test_unknown_layers_are_refused(p, ax, layer):
-    with pytest.raises(sc.InvalidArgumentError, match="layer is .*: an integer from 0 to 1"):
+    with pytest.raises(sc.InvalidArgumentError, match=r"layer is .*: an integer from 0 to 1"):
         plot_origami(p, ax=ax, layer=layer)
 
 
