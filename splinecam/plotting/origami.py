@@ -25,8 +25,8 @@ from splinecam.plotting._folds import (
 from splinecam.plotting._patterns import pattern_colours
 from splinecam.plotting._style import INK, RASTERISE_ABOVE
 
-CAMERA = {"elev": 34.0, "azim": -62.0}
-"""Degrees."""
+ELEVATION, AZIMUTH = 34.0, -62.0
+"""Of the camera, in degrees."""
 
 ZOOM = 1.12
 """Without axes round it the surface may take the room that matplotlib keeps for them."""
@@ -148,7 +148,7 @@ def _lay_out(ax: Axes3D, p: Partition, heights: Floats) -> None:
     sides = high - low
     ax.set_box_aspect((*sides, RELIEF * sides.max()), zoom=ZOOM)
     ax.set_proj_type("ortho")
-    ax.view_init(**CAMERA)
+    ax.view_init(ELEVATION, AZIMUTH)
     ax.set_axis_off()
 
 

@@ -245,7 +245,7 @@ def _line_heights(p: Partition, n_layers: int, heights: Floats) -> NDArray[np.fl
 def _stepped(palette: list[str], shades: Floats) -> list[list[Any]]:
     """A colour scale in equal steps: the first colour in all shades, then the second, and so on."""
     rgb = to_rgba_array(palette)[:, None, :3] * shades[:, None]
-    steps = [to_hex(colour) for colour in rgb.reshape(-1, 3)]
+    steps = [to_hex((r, g, b)) for r, g, b in rgb.reshape(-1, 3).tolist()]
     return [[end / len(steps), c] for i, c in enumerate(steps) for end in (i, i + 1)]
 
 
