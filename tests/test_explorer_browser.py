@@ -12,7 +12,8 @@ import torch
 from matplotlib.image import imread
 
 import splinecam as sc
-from splinecam.plotting import explore
+from splinecam.plotting import explore, origami_page
+from splinecam.plotting._folds import sheet_heights
 from test_explorer import SQUARE, convolutional, image_slice, mlp
 
 sync_api = pytest.importorskip(
@@ -272,3 +273,23 @@ def test_without_webgl_the_page_says_so(browser, p, tmp_path):
     message = tab.locator("#message", has_text="WebGL 2")
     message.wait_for()
     assert "does not offer" in message.text_content()
+
+
+def test_origami_folds(browser, p, tmp_path):
+    pytest.importorskip("plotly", reason="plotly, extra interactive, is missing")
+    origami_page(p, tmp_path / "page.html")
+    tab = browser.new_page(viewport={"width": 600, "height": 500})
+    errors, requests = [], []
+    tab.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto((tmp_path / "page.html").as_uri())
+    plot = tab.locator(".plotly-graph-div")
+    plot.locator(".slider-label").last.wait_for()
+    names = plot.locator(".slider-label").all_text_contents()
+    assert names == ["flat", "layer 1", "layer 3", "output"]
+    heights = """plot => Plotly.animate(
+        plot, ["3"], { mode: "immediate", frame: { duration: 0, redraw: true } }
+    ).then(() => [...plot._fullData[0].z])"""
+    assert np.array_equal(plot.evaluate(heights), sheet_heights(p, None))
+    assert (errors, requests) == ([], [tab.url])

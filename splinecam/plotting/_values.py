@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from splinecam.common.types import Floats, Ints
@@ -21,7 +19,7 @@ def output_values(p: Partition, outputs: Ints | None = None) -> Floats:
     """
     if outputs is not None and len(outputs) < p.network.n_outputs:
         chosen = np.eye(p.network.n_outputs)[outputs]
-        p = replace(p, network=p.network.with_outputs(chosen, np.zeros(len(chosen))))
+        p = p.with_outputs(chosen, np.zeros(len(chosen)))
     slopes, offsets = p.affine_maps()
     regions = np.empty(p.n_vertices, np.int64)
     regions[p.region_vertices] = np.repeat(np.arange(p.n_regions), np.diff(p.region_offsets))

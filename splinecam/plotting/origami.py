@@ -146,7 +146,11 @@ def _lay_out(ax: Axes3D, p: Partition, heights: Floats) -> None:
     low, high = p.slice.polygon.min(axis=0), p.slice.polygon.max(axis=0)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=range_of(heights))
     sides = high - low
-    ax.set_box_aspect((*sides, RELIEF * sides.max()), zoom=ZOOM)
+    # The stub takes the zoom for an integer.
+    ax.set_box_aspect(
+        (*sides, RELIEF * sides.max()),
+        zoom=ZOOM,  # pyright: ignore[reportArgumentType]
+    )
     ax.set_proj_type("ortho")
     ax.view_init(ELEVATION, AZIMUTH)
     ax.set_axis_off()

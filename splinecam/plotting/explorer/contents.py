@@ -99,7 +99,7 @@ def active_counts(p: Partition) -> Ints:
     return np.ascontiguousarray(counts.T)
 
 
-def _listed_outputs(boundary: DecisionBoundary) -> NDArray[np.int64]:
+def _listed_outputs(boundary: DecisionBoundary) -> Ints:
     """Which outputs are in the page: all if they are few, else those that win somewhere."""
     n_outputs = boundary.partition.network.n_outputs
     if n_outputs <= ALL_OUTPUTS:

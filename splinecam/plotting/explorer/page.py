@@ -86,7 +86,7 @@ def explore(p: Partition, path: str | PathLike[str] | None = None) -> Page:
 
 
 def _part(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
+    return resources.files("splinecam.plotting.explorer").joinpath(name).read_text("utf-8")
 
 
 def _json(value: object) -> str:
