@@ -111,7 +111,7 @@ TRITANOPIA = [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.
 # The look
 
 
-@pytest.mark.parametrize("palette", [_style.REGION_COLOURS, _style.CLASS_COLOURS])
+@pytest.mark.parametrize("palette", [_style.LIGHT.regions, _style.LIGHT.classes])
 @pytest.mark.parametrize("vision", [np.eye(3), DEUTERANOPIA, PROTANOPIA, TRITANOPIA])
 def test_palettes_are_light_and_told_apart(palette, vision):
     colours = np.array([to_rgba(colour)[:3] for colour in palette])
@@ -186,15 +186,15 @@ def test_neighbours_have_different_colours(p, ax):
     assert len(left) > 100
     assert (colours[left] != colours[right]).any(axis=1).all()
     used = {to_hex(colour) for colour in colours}
-    assert used == set(_style.REGION_COLOURS)
+    assert used == set(_style.LIGHT.regions)
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Hardtanh])
 def test_pattern_colours_are_those_of_the_patterns_written_down(activation):
     p = sc.compute_partition(mlp(2, 12, 12, 2, activation=activation), SQUARE)
-    steps = _patterns._unit_steps(p.layer_sizes)
-    places = p.patterns().astype(int) @ steps % len(_style.REGION_COLOURS)
-    expected = [to_rgba(_style.REGION_COLOURS[place]) for place in places]
+    steps = _patterns._unit_steps(p.layer_sizes, 8)
+    places = p.patterns().astype(int) @ steps % len(_style.LIGHT.regions)
+    expected = [to_rgba(_style.LIGHT.regions[place]) for place in places]
     assert np.array_equal(_patterns.pattern_colours(p), expected)
 
 
@@ -211,7 +211,7 @@ def test_a_pattern_has_the_same_colour_on_other_slices(model, p):
 
 
 def test_unit_steps_stay_the_same_for_ever():
-    assert _patterns._unit_steps((4, 0, 3)).tolist() == [3, 2, 2, 2, 5, 3, 7]
+    assert _patterns._unit_steps((4, 0, 3), 8).tolist() == [3, 2, 2, 2, 5, 3, 7]
 
 
 def test_areas_come_on_a_log_scale_that_leaves_slivers_unresolved(p, ax):
@@ -456,7 +456,7 @@ def test_classes_have_their_colours(p, ax):
     assert len(pieces.get_paths()) == len(found.piece_classes)
     draw(ax)
     for colour, k in zip(pieces.get_facecolor(), found.piece_classes, strict=True):
-        assert to_hex(colour) == _style.CLASS_COLOURS[k]
+        assert to_hex(colour) == _style.LIGHT.classes[k]
     corners = np.concatenate([path.vertices[:-1] for path in pieces.get_paths()])
     assert np.array_equal(corners, found.piece_vertices)
 
@@ -467,7 +467,7 @@ def test_the_eleventh_class_has_the_first_one_s_colour(ax):
     draw(ax)
     assert len(np.unique(found.piece_classes)) > 2
     for colour, k in zip(pieces.get_facecolor(), found.piece_classes, strict=True):
-        assert to_hex(colour) == _style.CLASS_COLOURS[k % 10]
+        assert to_hex(colour) == _style.LIGHT.classes[k % 10]
 
 
 # mark_anchors and plot_thumbnails

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from splinecam.plotting._axes import points_per_unit
 from splinecam.plotting._bulk import Polygons
-from splinecam.plotting._style import INK, RASTERISE_ABOVE
+from splinecam.plotting._style import RASTERISE_ABOVE, theme_of
 from splinecam.slices import Slice
 
 THICKEST_EDGE = 0.7
@@ -87,8 +87,8 @@ def add_polygons(
         Properties that the caller's user asked for, under any names; they go before all others.
     """
     properties = {
-        "edgecolor": INK,
-        "linewidth": _edge_width(ax, areas),
+        "edgecolor": theme_of(ax).edge,
+        "linewidth": edge_width(ax, areas),
         "joinstyle": "round",
         "rasterized": len(areas) > RASTERISE_ABOVE,
         **look,
@@ -100,7 +100,7 @@ def add_polygons(
     return collection
 
 
-def _edge_width(ax: Axes, areas: NDArray[np.float64]) -> float:
+def edge_width(ax: Axes, areas: NDArray[np.float64]) -> float:
     """Width in points of the edges of polygons, thinner the smaller these are on the page."""
     typical_size = points_per_unit(ax) * float(np.sqrt(np.median(areas)))
     return min(THICKEST_EDGE, EDGE_PER_SIZE * typical_size)
