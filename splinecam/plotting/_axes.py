@@ -66,10 +66,17 @@ def overlay_axes(ax: Axes | None, slice_: Slice) -> Axes:
 def lay_out(ax: Axes, slice_: Slice) -> None:
     """Give axes equal aspect, the limits of a slice, and a frame if it is a box."""
     (left, low), (right, high) = slice_.polygon.min(axis=0), slice_.polygon.max(axis=0)
-    ax.set_facecolor("none")
-    ax.set(aspect="equal", xlim=(left, right), ylim=(low, high), xticks=[], yticks=[])
     is_box = np.isclose(slice_.area, (right - left) * (high - low), rtol=1e-9, atol=0.0)
-    ax.spines[:].set(visible=is_box, color=theme_of(ax).ink, linewidth=FRAME_WIDTH)
+    frame(ax, (left, right), (low, high), visible=bool(is_box))
+
+
+def frame(
+    ax: Axes, xlim: tuple[float, float], ylim: tuple[float, float], *, visible: bool
+) -> None:
+    """Give axes equal aspect, limits, and a visible frame or none."""
+    ax.set_facecolor("none")
+    ax.set(aspect="equal", xlim=xlim, ylim=ylim, xticks=[], yticks=[])
+    ax.spines[:].set(visible=visible, color=theme_of(ax).ink, linewidth=FRAME_WIDTH)
 
 
 def points_per_unit(ax: Axes) -> float:
@@ -117,3 +124,8 @@ def add_colour_bar(
     # The height of the axes follows from their aspect, and is known only when they are drawn.
     bar.ax.set_axes_locator(beside)
     return bar
+
+
+def write_title(ax: Axes, title: str) -> None:
+    """Write a title over the left end of axes."""
+    ax.set_title(title, loc="left", size=LABEL_SIZE, color=theme_of(ax).ink, pad=4.0)

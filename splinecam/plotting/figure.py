@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from splinecam.common.arguments import check_integer
 from splinecam.errors import InvalidArgumentError
 from splinecam.plotting._style import DARK, LIGHT
+from splinecam.slices import Slice
 
 WIDTHS = {"column": 3.5, "page": 7.2}
 """Inches."""
 
+TITLE_ROOM = 0.2
+"""Inches, for a line over each panel."""
 
 Width = Literal["column", "page"]
 
@@ -88,3 +91,9 @@ def panel_grid(
     for ax in axes[panels:]:
         ax.remove()
     return figure, axes[:panels]
+
+
+def slice_aspect(slice_: Slice) -> float:
+    """Height of the box around a slice relative to its width, from a quarter to four."""
+    width, height = np.ptp(slice_.polygon, axis=0)
+    return float(np.clip(height / width, 0.25, 4.0))

@@ -79,14 +79,19 @@ def plot_partition(
     """
     axes = chosen_axes(ax)
     look, scalar = resolve_colour(p, color, theme_of(axes))
-    lay_out(axes, p.slice)
-    regions = add_polygons(
-        *(axes, p.slice, p.vertices[p.region_vertices], p.region_offsets, p.areas),
-        *(look, collection_kw),
-    )
+    regions = draw_regions(p, axes, look, collection_kw)
     if scalar is not None:
         add_colour_bar(regions, [axes], scalar.label, scalar.ticks)
     return regions
+
+
+def draw_regions(
+    p: Partition, ax: Axes, look: dict[str, Any], collection_kw: dict[str, Any]
+) -> PolyCollection:
+    """Lay axes out and draw the regions, as `add_polygons` does."""
+    lay_out(ax, p.slice)
+    corners = p.vertices[p.region_vertices]
+    return add_polygons(ax, p.slice, corners, p.region_offsets, p.areas, look, collection_kw)
 
 
 def resolve_colour(
