@@ -2,7 +2,8 @@
 
 `plot_partition`, `plot_classes`, `plot_edges`, `plot_slope_changes` and `plot_complexity` lay the
 axes out; `plot_layers`, `plot_comparison` and `plot_statistics` make figures of their own; the
-others draw on top. Inks and palettes suit the background of the figure, light or dark. No function reads or sets rcParams.
+others draw on top. Inks and palettes suit the background of the figure, light or dark. No function
+reads or sets rcParams.
 """
 
 from splinecam.plotting.anchors import mark_anchors, plot_thumbnails

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.ticker import Locator
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import Locator, LogLocator
 from matplotlib.transforms import Bbox
 
 from splinecam.errors import InvalidArgumentError
@@ -32,6 +33,9 @@ BAR_WIDTH = 6.0
 
 BAR_POINT = 0.05
 """Length of a colour bar's pointed end, relative to the bar without its ends."""
+
+FEW_DECADES = 30.0
+"""Logarithmic scales of a smaller ratio than this are labelled inside the decades too."""
 
 
 def chosen_axes(ax: Axes | None) -> Axes:
@@ -70,9 +74,7 @@ def lay_out(ax: Axes, slice_: Slice) -> None:
     frame(ax, (left, right), (low, high), visible=bool(is_box))
 
 
-def frame(
-    ax: Axes, xlim: tuple[float, float], ylim: tuple[float, float], *, visible: bool
-) -> None:
+def frame(ax: Axes, xlim: tuple[float, float], ylim: tuple[float, float], *, visible: bool) -> None:
     """Give axes equal aspect, limits, and a visible frame or none."""
     ax.set_facecolor("none")
     ax.set(aspect="equal", xlim=xlim, ylim=ylim, xticks=[], yticks=[])
@@ -106,6 +108,9 @@ def add_colour_bar(
         extend=("neither", "min", "max", "both")[below + 2 * above],
         extendfrac=BAR_POINT,
     )
+    if isinstance(bar.norm, LogNorm) and highest < FEW_DECADES * lowest:
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)), format="%g")
+        bar.minorticks_off()
     bar.set_label(label, size=LABEL_SIZE, color=ink)
     bar.ax.tick_params(which="both", labelsize=TICK_SIZE, color=ink, labelcolor=ink)
     bar.ax.tick_params(which="major", width=0.5, length=2.5)

@@ -78,7 +78,10 @@ def plot_decision_boundary(
         "capstyle": "round",
         "joinstyle": "round",
         # Two passes, so that no segment's halo covers its neighbour.
-        "path_effects": [patheffects.Stroke(linewidth=halo, foreground=theme.paper), patheffects.Normal()],
+        "path_effects": [
+            patheffects.Stroke(linewidth=halo, foreground=theme.paper),
+            patheffects.Normal(),
+        ],
         "rasterized": len(boundary.segments) > RASTERISE_ABOVE,
         "zorder": LINE_LAYER,
         **options,

@@ -11,9 +11,10 @@ from splinecam.common.arguments import check_integer
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import add_colour_bar, write_title
+from splinecam.plotting._scalars import SCALARS
 from splinecam.plotting._shared import shared_look
 from splinecam.plotting._style import theme_of
-from splinecam.plotting.figure import TITLE_ROOM, Width, panel_grid, slice_aspect
+from splinecam.plotting.figure import BAR_ROOM, TITLE_ROOM, Width, panel_grid, slice_aspect
 from splinecam.plotting.partition import draw_regions, resolve_colour
 
 MOST_COLUMNS = {"column": 2, "page": 4}
@@ -78,14 +79,18 @@ def plot_comparison(
     if columns is None:
         columns = min(count, MOST_COLUMNS.get(width, 1))
     check_integer("columns", columns, 1)
-    aspect, extra = max(slice_aspect(p.slice) for p in chosen), TITLE_ROOM * (titles is not None)
-    figure, axes = panel_grid(count, columns, width, dark=dark, aspect=aspect, extra=extra)
-    theme = theme_of(axes[0])
-    looks, scalars = zip(
-        *(resolve_colour(p, c, theme) for p, c in zip(chosen, _each(color, count), strict=True)),
-        strict=True,
+    colours, has_bar = _each(color, count), _shows_numbers(color)
+    figure, axes = panel_grid(
+        *(count, columns, width),
+        dark=dark,
+        aspect=max(slice_aspect(p.slice) for p in chosen),
+        title_room=TITLE_ROOM * (titles is not None),
+        bar_room=BAR_ROOM * has_bar,
     )
-    scale = {} if scalars[0] is None else shared_look(scalars)
+    theme = theme_of(axes[0])
+    resolved = [resolve_colour(p, c, theme) for p, c in zip(chosen, colours, strict=True)]
+    looks, scalars = zip(*resolved, strict=True)
+    scale = shared_look(scalars) if has_bar else {}
     drawn = [
         draw_regions(p, ax, look | scale, {})
         for p, ax, look in zip(chosen, axes, looks, strict=True)
@@ -95,9 +100,13 @@ def plot_comparison(
         regions.set_linewidth(thinnest)
     for ax, title in zip(axes, titles or (), strict=titles is not None):
         write_title(ax, title)
-    if scalars[0] is not None:
+    if has_bar:
         add_colour_bar(drawn[0], list(axes), scalars[0].label, scalars[0].ticks)
     return figure
+
+
+def _shows_numbers(color: Any) -> bool:
+    return not isinstance(color, str | tuple) or (isinstance(color, str) and color in SCALARS)
 
 
 def _each(color: Any, count: int) -> Sequence[Any]:

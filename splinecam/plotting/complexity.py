@@ -86,7 +86,9 @@ def plot_complexity(
             alpha=0.8,
             zorder=LINE_LAYER,
         )
-    add_colour_bar(image, [axes], LABELS[map_.quantity].format(radius=map_.radius))
+    label = LABELS[map_.quantity].format(radius=map_.radius)
+    ticks = MaxNLocator(integer=True) if map_.quantity == "regions" else None
+    add_colour_bar(image, [axes], label, ticks)
     return image
 
 

@@ -38,7 +38,11 @@ RESOLVED_CHANGES = (0.02, 0.995)
 
 
 def plot_edges(
-    p: Partition, *, ax: Axes | None = None, layers: Sequence[int] | None = None, **collection_kw: Any
+    p: Partition,
+    *,
+    ax: Axes | None = None,
+    layers: Sequence[int] | None = None,
+    **collection_kw: Any,
 ) -> LineCollection:
     """Draw the edges, coloured by the layer that made them.
 

@@ -20,6 +20,9 @@ WIDTHS = {"column": 3.5, "page": 7.2}
 TITLE_ROOM = 0.2
 """Inches, for a line over each panel."""
 
+BAR_ROOM = 0.6
+"""Inches, for a colour bar beside several panels."""
+
 Width = Literal["column", "page"]
 
 
@@ -62,7 +65,14 @@ def new_figure(
 
 
 def panel_grid(
-    panels: int, columns: int, width: Width, *, dark: bool, aspect: float = 1.0, extra: float = 0.0
+    panels: int,
+    columns: int,
+    width: Width,
+    *,
+    dark: bool,
+    aspect: float = 1.0,
+    title_room: float = 0.0,
+    bar_room: float = 0.0,
 ) -> tuple[Figure, NDArray[np.object_]]:
     """Make a figure with rows of panels; those that are too many in the last row are left out.
 
@@ -76,14 +86,14 @@ def panel_grid(
         As for `new_figure`.
     aspect : float
         Height of a panel relative to its width.
-    extra : float
-        Inches more in the height of each row, for titles.
+    title_room, bar_room : float
+        Inches more in the height of each row, and less in the width of all.
     """
     if width not in WIDTHS:
         raise InvalidArgumentError(f"width is {width!r}; accepted: 'column' or 'page'")
     inches, rows = WIDTHS[width], ceil(panels / columns)
     figure = Figure(
-        figsize=(inches, rows * (aspect * inches / columns + extra)),
+        figsize=(inches, rows * (aspect * (inches - bar_room) / columns + title_room)),
         facecolor=(DARK if dark else LIGHT).paper,
         layout="constrained",
     )

@@ -66,7 +66,7 @@ def plot_layers(p: Partition, *, width: Width = "page", dark: bool = False) -> F
         raise InvalidArgumentError("p has no layers; accepted: a partition by one or more")
     columns = min(n_layers, MOST_COLUMNS.get(width, 1))
     aspect = slice_aspect(p.slice)
-    grid = panel_grid(n_layers, columns, width, dark=dark, aspect=aspect, extra=TITLE_ROOM)
+    grid = panel_grid(n_layers, columns, width, dark=dark, aspect=aspect, title_room=TITLE_ROOM)
     for layer, ax in enumerate(grid[1]):
         _draw_level(p, layer, ax)
     return grid[0]

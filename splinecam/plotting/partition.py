@@ -94,9 +94,7 @@ def draw_regions(
     return add_polygons(ax, p.slice, corners, p.region_offsets, p.areas, look, collection_kw)
 
 
-def resolve_colour(
-    p: Partition, color: Any, theme: Theme
-) -> tuple[dict[str, Any], Scalar | None]:
+def resolve_colour(p: Partition, color: Any, theme: Theme) -> tuple[dict[str, Any], Scalar | None]:
     """Properties of the collection, and the scalar if the colours show one."""
     if isinstance(color, str) and color == "pattern":
         return {"facecolor": pattern_colours(p, palette=theme.regions)}, None

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from splinecam.common.types import Floats
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures.edges import layer_statistics
-from splinecam.measures.statistics import region_histogram
-from splinecam.common.types import Floats
+from splinecam.measures.statistics import checked_partitions, region_histogram
 from splinecam.partition.partition import Partition
 from splinecam.plotting._style import LABEL_SIZE, TICK_SIZE, Theme, theme_of
 from splinecam.plotting.figure import Width, panel_grid
 
-BINS = 40
+MOST_BINS = 40
 
 SLIVERS = 0.002
 """Share of the regions, the smallest ones, that the chart of areas leaves out."""
@@ -78,8 +78,10 @@ def plot_statistics(
     >>> [ax.get_xlabel() for ax in figure.axes]
     ['layer', 'layer', 'area / slice', 'eccentricity']
     """
-    chosen = [partitions] if isinstance(partitions, Partition) else partitions
-    shapes = region_histogram(chosen, "ellipse_eccentricity", bins=BINS, limits=(0.0, 1.0))
+    chosen = checked_partitions(partitions)
+    shapes = region_histogram(
+        chosen, "ellipse_eccentricity", bins=_n_bins(chosen), limits=(0.0, 1.0)
+    )
     if labels is not None and len(labels) != len(chosen):
         raise InvalidArgumentError(
             f"labels are {len(labels)}; accepted: one for each of the {len(chosen)} partitions"
@@ -109,6 +111,11 @@ def plot_statistics(
     return figure
 
 
+def _n_bins(partitions: Sequence[Partition]) -> int:
+    """Fewer for few regions (the Rice rule)."""
+    return min(MOST_BINS, int(2 * np.cbrt(min(p.n_regions for p in partitions))))
+
+
 def _area_shares(partitions: Sequence[Partition]) -> tuple[Floats, list[Floats]]:
     """Bins of areas relative to the slice, and the share of each partition's regions in them."""
     shares = [p.areas / p.slice.area for p in partitions]
@@ -117,7 +124,7 @@ def _area_shares(partitions: Sequence[Partition]) -> tuple[Floats, list[Floats]]
     low, high = max(ends[:, 0].min(), np.finfo(float).tiny), ends[:, 1].max()
     if low == high:
         low /= 2
-    limits = np.geomspace(low, high * (1 + 1e-9), BINS + 1)
+    limits = np.geomspace(low, high * (1 + 1e-9), _n_bins(partitions) + 1)
     return limits, [np.histogram(share, limits)[0] / len(share) for share in shares]
 
 
@@ -151,4 +158,7 @@ def _style(ax: Axes, xlabel: str, ylabel: str) -> None:
     ax.margins(y=0.08)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(4))
-    ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+    if ylabel == "share of regions":
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    elif ylabel == "regions so far":
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
