@@ -64,7 +64,7 @@ LIGHT = Theme(
     ink=INK,
     edge=INK,
     ground="#f4f3ef",
-    faint="#b9bcc2",
+    faint="#989da6",
     accent="#b3402a",
     regions=(
         *("#86a9d6", "#b9d6f2", "#e3f2fa", "#fbecc9"),
@@ -89,7 +89,7 @@ DARK = Theme(
     ink="#e6e8ec",
     edge="#0b0e13",
     ground="#1b212b",
-    faint="#4a5362",
+    faint="#5c6675",
     accent="#ffb454",
     regions=(
         *("#052448", "#3d566e", "#6a777e", "#7e7151"),

@@ -24,7 +24,7 @@ from splinecam.plotting._style import Theme, theme_of
 THICKEST_EDGE = 0.8
 """Points."""
 
-EDGE_INK = 0.14
+EDGE_INK = 0.2
 """Share of the slice that edges cover at most."""
 
 THICKEST_UNIT = 1.6

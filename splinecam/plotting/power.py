@@ -19,13 +19,13 @@ from splinecam.plotting._style import POINT_LAYER, RASTERISE_ABOVE, theme_of
 LARGEST_CENTROID = 3.0
 """Diameter in points."""
 
-CENTROID_PER_SIZE = 0.25
+CENTROID_PER_SIZE = 0.4
 """Diameter of a centroid relative to the size of a typical cell."""
 
 THICKEST_LINK = 0.5
 """Points."""
 
-LINK_PER_SIZE = 0.05
+LINK_PER_SIZE = 0.08
 """Width of the links relative to the size of a typical cell."""
 
 

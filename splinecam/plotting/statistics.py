@@ -23,6 +23,9 @@ MOST_BINS = 40
 SLIVERS = 0.002
 """Share of the regions, the smallest ones, that the chart of areas leaves out."""
 
+WIDE_RATIO = 50.0
+"""Counts that differ by more than this are shown on a logarithmic scale."""
+
 CURVE_WIDTH = 1.2
 """Points."""
 
@@ -98,6 +101,9 @@ def plot_statistics(
         lengths.plot(layers["layer"], layers["length"] / p.slice.area, **dots)
         sizes.stairs(areas[i], limits, **look)
         eccentricities.stairs(shapes.values[i], shapes.edges, **look)
+    low, high = counts.dataLim.intervaly
+    if high > WIDE_RATIO * low:
+        counts.set_yscale("log")
     _style(counts, "layer", "regions so far")
     _style(lengths, "layer", "edge length / area")
     sizes.set_xscale("log")
@@ -156,6 +162,8 @@ def _style(ax: Axes, xlabel: str, ylabel: str) -> None:
     if xlabel == "layer":
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     ax.margins(y=0.08)
+    if ax.get_yscale() == "log":
+        return
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     if ylabel == "share of regions":
