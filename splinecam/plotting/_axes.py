@@ -109,7 +109,8 @@ def add_colour_bar(
         extendfrac=BAR_POINT,
     )
     if isinstance(bar.norm, LogNorm) and highest < FEW_DECADES * lowest:
-        bar.set_ticks(LogLocator(subs=(1, 2, 5)), format="%g")
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)))
+        bar.ax.yaxis.set_major_formatter("{x:g}")
         bar.minorticks_off()
     bar.set_label(label, size=LABEL_SIZE, color=ink)
     bar.ax.tick_params(which="both", labelsize=TICK_SIZE, color=ink, labelcolor=ink)

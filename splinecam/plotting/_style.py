@@ -110,6 +110,11 @@ DARK = Theme(
 )
 
 
+def on_page(cmap: Colormap, theme: Theme) -> Colormap:
+    """Turn a map for light pages round for a dark one, so that what stood out still does."""
+    return cmap if theme is LIGHT or cmap.name == DIVERGING.name else cmap.reversed()
+
+
 def theme_of(ax: Axes) -> Theme:
     """Return the theme for axes: the dark one where their figure's background is dark."""
     red, green, blue, alpha = to_rgba(ax.figure.get_facecolor())

@@ -13,7 +13,7 @@ from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import add_colour_bar, write_title
 from splinecam.plotting._scalars import SCALARS
 from splinecam.plotting._shared import shared_look
-from splinecam.plotting._style import theme_of
+from splinecam.plotting._style import on_page, theme_of
 from splinecam.plotting.figure import BAR_ROOM, TITLE_ROOM, Width, panel_grid, slice_aspect
 from splinecam.plotting.partition import draw_regions, resolve_colour
 
@@ -91,6 +91,8 @@ def plot_comparison(
     resolved = [resolve_colour(p, c, theme) for p, c in zip(chosen, colours, strict=True)]
     looks, scalars = zip(*resolved, strict=True)
     scale = shared_look(scalars) if has_bar else {}
+    if has_bar:
+        scale["cmap"] = on_page(scale["cmap"], theme)
     drawn = [
         draw_regions(p, ax, look | scale, {})
         for p, ax, look in zip(chosen, axes, looks, strict=True)

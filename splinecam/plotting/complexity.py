@@ -14,7 +14,7 @@ from splinecam.common.arguments import as_float64, check_integer
 from splinecam.errors import InvalidArgumentError
 from splinecam.measures.windows import ComplexityMap
 from splinecam.plotting._axes import add_colour_bar, chosen_axes, frame
-from splinecam.plotting._style import LINE_LAYER, SEQUENTIAL, theme_of
+from splinecam.plotting._style import LINE_LAYER, SEQUENTIAL, on_page, theme_of
 
 CONTOUR_WIDTH = 0.5
 """Points."""
@@ -76,7 +76,12 @@ def plot_complexity(
     theme = theme_of(axes)
     left, right, bottom, top = map_.extent
     frame(axes, (left, right), (bottom, top), visible=True)
-    look = {"cmap": SEQUENTIAL, "interpolation": "nearest", "aspect": "equal", "zorder": 1.0}
+    look = {
+        "cmap": on_page(SEQUENTIAL, theme),
+        "interpolation": "nearest",
+        "aspect": "equal",
+        "zorder": 1.0,
+    }
     image = axes.imshow(values, origin="lower", extent=map_.extent, **look | image_kw)
     if len(levels):
         axes.contour(

@@ -47,7 +47,8 @@ def plot_graph(
     Returns
     -------
     nodes : matplotlib.collections.PathCollection
-        One point for each region, in the regions' order, larger for larger ones.
+        One point for each region, in the regions' order, larger for larger ones if they
+        are 20,000 at most.
     links : matplotlib.collections.LineCollection
         One path for each inner edge, in the edges' order.
 
@@ -82,14 +83,16 @@ def plot_graph(
         "linewidth": min(THICKEST_LINK, LINK_PER_SIZE * float(np.median(sizes))),
     }
     links = add_lines(axes, lines, look, options)
+    is_large = p.n_regions > RASTERISE_ABOVE
+    diameters = NODE_PER_SIZE * (np.median(sizes) if is_large else sizes)
     nodes = axes.scatter(
         *p.centroids.T,
-        s=np.minimum(LARGEST_NODE, NODE_PER_SIZE * sizes) ** 2,
+        s=np.minimum(LARGEST_NODE, diameters) ** 2,
         **{
             "color": theme.accent,
             "linewidth": 0.0,
             "zorder": POINT_LAYER,
-            "rasterized": p.n_regions > RASTERISE_ABOVE,
+            "rasterized": is_large,
             **{name: value for name, value in options.items() if name != "linewidth"},
         },
     )

@@ -15,7 +15,7 @@ from splinecam.plotting._axes import add_colour_bar, chosen_axes, lay_out
 from splinecam.plotting._patterns import pattern_colours
 from splinecam.plotting._polygons import add_polygons
 from splinecam.plotting._scalars import SCALARS, Scalar
-from splinecam.plotting._style import Theme, theme_of
+from splinecam.plotting._style import Theme, on_page, theme_of
 
 
 def plot_partition(
@@ -110,4 +110,8 @@ def resolve_colour(p: Partition, color: Any, theme: Theme) -> tuple[dict[str, An
         )
     else:
         scalar = Scalar(as_float64("color", color, (p.n_regions,), InvalidArgumentError))
-    return {"array": scalar.values, "cmap": scalar.cmap, "norm": scalar.norm}, scalar
+    return {
+        "array": scalar.values,
+        "cmap": on_page(scalar.cmap, theme),
+        "norm": scalar.norm,
+    }, scalar

@@ -18,7 +18,7 @@ from splinecam.partition.partition import Partition
 from splinecam.plotting._style import LABEL_SIZE, TICK_SIZE, Theme, theme_of
 from splinecam.plotting.figure import Width, panel_grid
 
-MOST_BINS = 40
+FEWEST_BINS, MOST_BINS = 12, 40
 
 SLIVERS = 0.002
 """Share of the regions, the smallest ones, that the chart of areas leaves out."""
@@ -119,7 +119,8 @@ def plot_statistics(
 
 def _n_bins(partitions: Sequence[Partition]) -> int:
     """Fewer for few regions (the Rice rule)."""
-    return min(MOST_BINS, int(2 * np.cbrt(min(p.n_regions for p in partitions))))
+    fewest = min(p.n_regions for p in partitions)
+    return int(np.clip(2 * np.cbrt(fewest), FEWEST_BINS, MOST_BINS))
 
 
 def _area_shares(partitions: Sequence[Partition]) -> tuple[Floats, list[Floats]]:
