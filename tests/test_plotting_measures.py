@@ -138,7 +138,7 @@ def test_small_partitions_have_charts():
 
 
 def test_wrong_statistics_are_refused(p):
-    with pytest.raises(sc.InvalidArgumentError, match="partitions is .* accepted: a Partition"):
+    with pytest.raises(sc.InvalidArgumentError, match=r"partitions is .* accepted: a Partition"):
         plot_statistics([])
     with pytest.raises(sc.InvalidArgumentError, match="labels are 1; accepted: one for each of"):
         plot_statistics([p, p], labels=["a"])

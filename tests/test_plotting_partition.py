@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import product
 
 import matplotlib as mpl
 import numpy as np
@@ -102,6 +103,24 @@ def test_neighbours_have_different_colours(p, ax):
     assert (colours[left] != colours[right]).any(axis=1).all()
     used = {to_hex(colour) for colour in colours}
     assert used == set(_style.LIGHT.regions)
+
+
+def test_neighbours_that_differ_in_several_units_have_different_colours(ax):
+    """Of many sets of coinciding units some leave the sum of their steps at a multiple of 8."""
+    alike = 0
+    for seed, copies in product(range(3), (2, 3, 4)):
+        model = mlp(2, 10 * copies, 2, seed=seed)
+        with torch.no_grad():
+            for values in (model[0].weight, model[0].bias):
+                values[10:] = values[:10].repeat(copies - 1, *[1] * (values.ndim - 1))
+        p = sc.compute_partition(model, SQUARE)
+        colours = plot_partition(p, ax=ax).get_facecolor()
+        left, right = p.edge_regions[p.edge_regions[:, 1] >= 0].T
+        assert (colours[left] != colours[right]).any(axis=1).all()
+        steps = _patterns._unit_steps(p.layer_sizes, 8)
+        sums = p.patterns().astype(int) @ steps % 8
+        alike += (sums[left] == sums[right]).sum()
+    assert alike > 0
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Hardtanh])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_hex
 from torch import nn
 
 import splinecam as sc
@@ -16,8 +16,10 @@ from pictures import (
     mlp,
 )
 from splinecam.plotting import (
+    _style,
     mark_anchors,
     plot_partition,
+    plot_points,
     plot_thumbnails,
 )
 
@@ -113,3 +115,49 @@ def test_thumbnails_need_a_place_each(ax):
         plot_thumbnails(np.zeros((3, 8, 8)), np.zeros((2, 2)), ax=ax)
     with pytest.raises(sc.InvalidArgumentError, match="images holds nan"):
         plot_thumbnails(np.full((1, 8, 8), np.nan), np.zeros((1, 2)), ax=ax)
+
+
+# plot_points
+
+
+def test_inputs_lie_at_their_plane_coordinates(through, images, ax):
+    rng = np.random.default_rng(2)
+    weights = rng.dirichlet(np.ones(3), 20)
+    inputs = np.tensordot(weights, images, 1)
+    dots = plot_points(through, inputs, ax=ax)
+    assert np.allclose(dots.get_offsets(), weights @ through.anchors)
+    assert ax.get_xlim() == (through.polygon[0, 0], through.polygon[1, 0])
+    assert dots.get_array() is None
+
+
+def test_inputs_of_a_partition_are_on_its_slice(ax):
+    p = sc.compute_partition(mlp(2, 4, 2), SQUARE)
+    plot_partition(p, ax=ax)
+    dots = plot_points(p, [(0.25, 0.5)], ax=ax, s=99, color="red")
+    assert dots.get_offsets().tolist() == [[0.25, 0.5]]
+    assert dots.get_sizes() == [99]
+    assert same_color(dots.get_facecolor()[0], "red")
+
+
+def test_classes_of_inputs_have_their_colours(ax):
+    labels = np.array([0, 5, 6, 1])
+    dots = plot_points(SQUARE, np.zeros((4, 2)), labels=labels, ax=ax)
+    draw(ax)
+    series = _style.LIGHT.series
+    expected = [series[0], series[5], series[0], series[1]]
+    assert [to_hex(colour) for colour in dots.get_facecolor()] == expected
+
+
+def test_many_inputs_are_smaller(ax):
+    sizes = [plot_points(SQUARE, np.zeros((n, 2)), ax=ax).get_sizes()[0] for n in (10, 900, 9000)]
+    assert np.all(np.diff(sizes) < 0)
+    assert plot_points(SQUARE, np.zeros((0, 2)), ax=ax).get_offsets().shape == (0, 2)
+
+
+@pytest.mark.parametrize("labels", [[0], [0.0, 1.0], [0, -1], ["a", "b"]])
+def test_other_than_classes_are_refused(ax, labels):
+    accepted = r"accepted: \(2,\) integers >= 0"
+    with pytest.raises(sc.InvalidArgumentError, match=f"labels has shape .*; {accepted}"):
+        plot_points(SQUARE, np.zeros((2, 2)), labels=labels, ax=ax)
+    with pytest.raises(sc.InvalidArgumentError, match=r"x has shape \(2, 3\); accepted: \(n, 2\)"):
+        plot_points(SQUARE, np.zeros((2, 3)), ax=ax)

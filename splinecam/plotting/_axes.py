@@ -98,7 +98,7 @@ def add_colour_bar(
     mappable.autoscale_None()
     values = np.ma.asarray(mappable.get_array())
     lowest, highest = mappable.get_clim()
-    below, above = bool(values.min() < lowest), bool(values.max() > highest)
+    below, above = bool((values < lowest).any()), bool((values > highest).any())
     figure, ink = axes[0].figure, theme_of(axes[0]).ink
     bar = figure.colorbar(
         mappable,

@@ -74,7 +74,7 @@ LIGHT = Theme(
         *("#a4bed9", "#e9c7ad", "#9dded1", "#e2aab5", "#d6e8b5"),
         *("#d1c6f7", "#f9ffca", "#c1e5fe", "#bdc08c", "#ffe6df"),
     ),
-    series=("#33598f", "#c4682f", "#3f9c8c", "#8c3b5f", "#8f9a3a", "#7d68bd"),
+    series=("#34558a", "#bc5b02", "#3c9e90", "#8d3a55", "#a1a61b", "#7a6cbe"),
     lines=LinearSegmentedColormap.from_list(
         "splinecam.lines",
         [
@@ -97,9 +97,9 @@ DARK = Theme(
     ),
     classes=(
         *("#1a2f45", "#5b4029", "#0a5349", "#4a1e29", "#556436"),
-        *("#493e67", "#808554", "#416177", "#303100", "#7e6963"),
+        *("#493e67", "#808554", "#416177", "#242900", "#7e6963"),
     ),
-    series=("#7fa8e0", "#f0a06a", "#6fd0bf", "#e087ab", "#c9d572", "#b9a6f5"),
+    series=("#659dd1", "#e5a272", "#6fd1c1", "#cd8397", "#d4d567", "#bba9f8"),
     lines=LinearSegmentedColormap.from_list(
         "splinecam.lines_dark",
         [

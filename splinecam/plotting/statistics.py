@@ -29,7 +29,7 @@ WIDE_RATIO = 50.0
 CURVE_WIDTH = 1.2
 """Points."""
 
-STYLES = ("-", (0, (4, 1.5)), (0, (1, 1)))
+STYLES = ("-", "--", ":")
 """Line styles, changed when all colours have been used."""
 
 
