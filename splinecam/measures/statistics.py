@@ -162,7 +162,7 @@ def summarize_regions(
     >>> summary.low[3].round(3), summary.high[3].round(3)
     (np.float64(0.258), np.float64(2.742))
     """
-    chosen = _checked_partitions(partitions)
+    chosen = checked_partitions(partitions)
     level = _checked_confidence(confidence)
     names: tuple[str, ...] = ()
     rows = []
@@ -232,7 +232,7 @@ def region_histogram(
     >>> histogram.mean.tolist(), histogram.edges.tolist()
     ([0.25, 0.75], [1.0, 2.0, 3.0])
     """
-    chosen = _checked_partitions(partitions)
+    chosen = checked_partitions(partitions)
     level = _checked_confidence(confidence)
     if not isinstance(bins, int | np.integer) or bins < 1:
         raise InvalidArgumentError(f"bins is {bins!r}; accepted: an integer of 1 or more")
@@ -280,7 +280,8 @@ def _bin_edges(values: Floats, bins: int, limits: tuple[float, float] | None, lo
     return edges
 
 
-def _checked_partitions(partitions: Any) -> Sequence[Partition]:
+def checked_partitions(partitions: Any) -> Sequence[Partition]:
+    """Return one or more partitions as a sequence, or refuse them."""
     chosen = [partitions] if isinstance(partitions, Partition) else partitions
     if (
         not isinstance(chosen, Sequence)

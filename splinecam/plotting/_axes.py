@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.ticker import Locator
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import Locator, LogLocator
 from matplotlib.transforms import Bbox
 
 from splinecam.errors import InvalidArgumentError
-from splinecam.plotting._style import INK, LABEL_SIZE, TICK_SIZE
+from splinecam.plotting._style import LABEL_SIZE, TICK_SIZE, theme_of
 from splinecam.slices import Slice
 
 POINTS_PER_INCH = 72.0
@@ -31,6 +34,9 @@ BAR_WIDTH = 6.0
 BAR_POINT = 0.05
 """Length of a colour bar's pointed end, relative to the bar without its ends."""
 
+FEW_DECADES = 30.0
+"""Logarithmic scales of a smaller ratio than this are labelled inside the decades too."""
+
 
 def chosen_axes(ax: Axes | None) -> Axes:
     """Return the axes to draw on: the given ones, or the current ones of pyplot."""
@@ -49,7 +55,7 @@ def chosen_axes(ax: Axes | None) -> Axes:
 def base_axes(ax: Axes | None, slice_: Slice) -> Axes:
     """Return the axes to draw on, laid out for a slice."""
     axes = chosen_axes(ax)
-    _lay_out(axes, slice_)
+    lay_out(axes, slice_)
     return axes
 
 
@@ -57,15 +63,22 @@ def overlay_axes(ax: Axes | None, slice_: Slice) -> Axes:
     """Return the axes to draw on, laid out for a slice if nothing is drawn there yet."""
     axes = chosen_axes(ax)
     if not axes.has_data():
-        _lay_out(axes, slice_)
+        lay_out(axes, slice_)
     return axes
 
 
-def _lay_out(ax: Axes, slice_: Slice) -> None:
+def lay_out(ax: Axes, slice_: Slice) -> None:
+    """Give axes equal aspect, the limits of a slice, and a frame if it is a box."""
     (left, low), (right, high) = slice_.polygon.min(axis=0), slice_.polygon.max(axis=0)
-    ax.set(aspect="equal", xlim=(left, right), ylim=(low, high), xticks=[], yticks=[])
     is_box = np.isclose(slice_.area, (right - left) * (high - low), rtol=1e-9, atol=0.0)
-    ax.spines[:].set(visible=is_box, color=INK, linewidth=FRAME_WIDTH)
+    frame(ax, (left, right), (low, high), visible=bool(is_box))
+
+
+def frame(ax: Axes, xlim: tuple[float, float], ylim: tuple[float, float], *, visible: bool) -> None:
+    """Give axes equal aspect, limits, and a visible frame or none."""
+    ax.set_facecolor("none")
+    ax.set(aspect="equal", xlim=xlim, ylim=ylim, xticks=[], yticks=[])
+    ax.spines[:].set(visible=visible, color=theme_of(ax).ink, linewidth=FRAME_WIDTH)
 
 
 def points_per_unit(ax: Axes) -> float:
@@ -76,26 +89,31 @@ def points_per_unit(ax: Axes) -> float:
 
 
 def add_colour_bar(
-    mappable: ScalarMappable, ax: Axes, label: str, ticks: Locator | None = None
-) -> None:
-    """Put a colour bar right of axes and make it as high as they are.
+    mappable: ScalarMappable, axes: Sequence[Axes], label: str, ticks: Locator | None = None
+) -> Colorbar:
+    """Put a colour bar right of axes and make it as high as they are together.
 
     An end is pointed if there are values beyond it.
     """
     mappable.autoscale_None()
     values = np.ma.asarray(mappable.get_array())
     lowest, highest = mappable.get_clim()
-    below, above = bool(values.min() < lowest), bool(values.max() > highest)
-    bar = ax.figure.colorbar(
+    below, above = bool((values < lowest).any()), bool((values > highest).any())
+    figure, ink = axes[0].figure, theme_of(axes[0]).ink
+    bar = figure.colorbar(
         mappable,
-        ax=ax,
-        fraction=BAR_ROOM,
+        ax=list(axes),
+        fraction=BAR_ROOM if len(axes) == 1 else BAR_ROOM / 2,
         ticks=ticks,
         extend=("neither", "min", "max", "both")[below + 2 * above],
         extendfrac=BAR_POINT,
     )
-    bar.set_label(label, size=LABEL_SIZE, color=INK)
-    bar.ax.tick_params(which="both", labelsize=TICK_SIZE, color=INK, labelcolor=INK)
+    if isinstance(bar.norm, LogNorm) and highest < FEW_DECADES * lowest:
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)))
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+        bar.minorticks_off()
+    bar.set_label(label, size=LABEL_SIZE, color=ink)
+    bar.ax.tick_params(which="both", labelsize=TICK_SIZE, color=ink, labelcolor=ink)
     bar.ax.tick_params(which="major", width=0.5, length=2.5)
     bar.ax.tick_params(which="minor", width=0.4, length=1.5)
     bar.outline.set_visible(False)
@@ -103,11 +121,17 @@ def add_colour_bar(
     def beside(bar_axes: Any, renderer: object) -> Bbox:
         # A layout engine has set the aspect for the height that it expects.
         bar_axes.set_box_aspect(None)
-        box = ax.get_position()
+        box = Bbox.union([ax.get_position() for ax in axes])
         height = box.height / (1 + BAR_POINT * (below + above))
         bottom = box.y0 + BAR_POINT * height * below
-        point = ax.figure.dpi / (POINTS_PER_INCH * ax.figure.bbox.width)
+        point = figure.dpi / (POINTS_PER_INCH * figure.bbox.width)
         return Bbox.from_bounds(box.x1 + BAR_GAP * point, bottom, BAR_WIDTH * point, height)
 
-    # The height of `ax` follows from its own aspect, and is known only when the figure is drawn.
+    # The height of the axes follows from their aspect, and is known only when they are drawn.
     bar.ax.set_axes_locator(beside)
+    return bar
+
+
+def write_title(ax: Axes, title: str) -> None:
+    """Write a title over the left end of axes."""
+    ax.set_title(title, loc="left", size=LABEL_SIZE, color=theme_of(ax).ink, pad=4.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from splinecam.plotting._axes import points_per_unit
-from splinecam.plotting._style import INK, RASTERISE_ABOVE
+from splinecam.plotting._bulk import Polygons
+from splinecam.plotting._style import RASTERISE_ABOVE, theme_of
 from splinecam.slices import Slice
 
 THICKEST_EDGE = 0.7
@@ -26,7 +26,7 @@ EDGE_PER_SIZE = 0.06
 the page is ink."""
 
 
-class Tiling(PolyCollection):
+class Tiling(Polygons):
     """Polygons that fill an outline, without background between them.
 
     Renderers blend the margin of a polygon with what lies beneath, also where two polygons meet.
@@ -35,9 +35,13 @@ class Tiling(PolyCollection):
     """
 
     def __init__(
-        self, polygons: list[NDArray[np.float64]], outline: NDArray[np.float64], **properties: Any
+        self,
+        vertices: NDArray[np.float64],
+        offsets: NDArray[np.integer],
+        outline: NDArray[np.float64],
+        **properties: Any,
     ):
-        super().__init__(polygons, **properties)
+        super().__init__(vertices, offsets, **properties)
         self._outline = Path(outline)
 
     @allow_rasterization
@@ -82,22 +86,21 @@ def add_polygons(
     collection_kw : dict
         Properties that the caller's user asked for, under any names; they go before all others.
     """
-    polygons = [vertices[start:stop] for start, stop in pairwise(offsets.tolist())]
     properties = {
-        "edgecolor": INK,
-        "linewidth": _edge_width(ax, areas),
+        "edgecolor": theme_of(ax).edge,
+        "linewidth": edge_width(ax, areas),
         "joinstyle": "round",
-        "rasterized": len(polygons) > RASTERISE_ABOVE,
+        "rasterized": len(areas) > RASTERISE_ABOVE,
         **look,
         **normalize_kwargs(collection_kw, PolyCollection),
     }
-    collection = Tiling(polygons, slice_.polygon, **properties)
+    collection = Tiling(vertices, offsets, slice_.polygon, **properties)
     # The limits are set already: matplotlib need not look at each polygon for them.
     ax.add_collection(collection, autolim=False)
     return collection
 
 
-def _edge_width(ax: Axes, areas: NDArray[np.float64]) -> float:
+def edge_width(ax: Axes, areas: NDArray[np.float64]) -> float:
     """Width in points of the edges of polygons, thinner the smaller these are on the page."""
     typical_size = points_per_unit(ax) * float(np.sqrt(np.median(areas)))
     return min(THICKEST_EDGE, EDGE_PER_SIZE * typical_size)

@@ -17,7 +17,7 @@ from splinecam.common.arguments import as_float64
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import chosen_axes, overlay_axes, points_per_unit
-from splinecam.plotting._style import HALO, INK, LABEL_SIZE, POINT_LAYER, THUMBNAIL_LAYER
+from splinecam.plotting._style import LABEL_SIZE, POINT_LAYER, THUMBNAIL_LAYER, theme_of
 from splinecam.slices import Slice
 
 LABEL_GAP = 5.0
@@ -87,7 +87,9 @@ def mark_anchors(
             f"labels are {len(labels)}; accepted: one for each of the {len(anchors)} anchors"
         )
     axes = overlay_axes(ax, slice_)
-    look = {"s": 18, "color": INK, "edgecolor": HALO, "linewidth": 0.8, "zorder": POINT_LAYER}
+    theme = theme_of(axes)
+    look = {"s": 18, "color": theme.ink, "edgecolor": theme.paper}
+    look |= {"linewidth": 0.8, "zorder": POINT_LAYER}
     points = axes.scatter(*anchors.T, **look | scatter_kw)
     for place, label in zip(anchors, labels or (), strict=bool(labels)):
         _write_beside(axes, place, label)
@@ -105,8 +107,8 @@ def _write_beside(ax: Axes, place: NDArray[np.float64], label: str) -> None:
         ha="left" if is_left else "right",
         va="center",
         size=LABEL_SIZE,
-        color=INK,
-        path_effects=[patheffects.withStroke(linewidth=2, foreground=HALO)],
+        color=theme_of(ax).ink,
+        path_effects=[patheffects.withStroke(linewidth=2, foreground=theme_of(ax).paper)],
         zorder=POINT_LAYER,
     )
 
@@ -207,13 +209,14 @@ def _add_thumbnail(
     offset: NDArray[np.float64],
     look: dict[str, Any],
 ) -> AnnotationBbox:
+    theme = theme_of(ax)
     thumbnail = AnnotationBbox(
         OffsetImage(image, interpolation="nearest", **look),
         (place[0], place[1]),
         (offset[0], offset[1]),
         boxcoords="offset points",
         pad=0.0,
-        bboxprops={"edgecolor": INK, "linewidth": 0.6, "facecolor": HALO},
+        bboxprops={"edgecolor": theme.ink, "linewidth": 0.6, "facecolor": theme.paper},
         zorder=THUMBNAIL_LAYER,
     )
     ax.add_artist(thumbnail)

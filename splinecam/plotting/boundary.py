@@ -15,8 +15,9 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from splinecam.measures.boundary import DecisionBoundary, decision_boundary
 from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import base_axes, overlay_axes, points_per_unit
+from splinecam.plotting._bulk import Lines
 from splinecam.plotting._polygons import add_polygons
-from splinecam.plotting._style import CLASS_COLOURS, HALO, INK, LINE_LAYER, RASTERISE_ABOVE
+from splinecam.plotting._style import LINE_LAYER, RASTERISE_ABOVE, theme_of
 
 THICKEST_LINE = 1.4
 """Points."""
@@ -67,21 +68,25 @@ def plot_decision_boundary(
     if isinstance(boundary, Partition):
         boundary = decision_boundary(boundary)
     axes = overlay_axes(ax, boundary.partition.slice)
+    theme = theme_of(axes)
     width = _line_width(axes, boundary)
     options = normalize_kwargs(collection_kw, LineCollection)
     halo = HALO_WIDTH * np.max(options.get("linewidth", width))
     properties = {
-        "color": INK,
+        "color": theme.ink,
         "linewidth": width,
         "capstyle": "round",
         "joinstyle": "round",
         # Two passes, so that no segment's halo covers its neighbour.
-        "path_effects": [patheffects.Stroke(linewidth=halo, foreground=HALO), patheffects.Normal()],
+        "path_effects": [
+            patheffects.Stroke(linewidth=halo, foreground=theme.paper),
+            patheffects.Normal(),
+        ],
         "rasterized": len(boundary.segments) > RASTERISE_ABOVE,
         "zorder": LINE_LAYER,
         **options,
     }
-    collection = LineCollection(list(boundary.segments), **properties)
+    collection = Lines(boundary.segments, **properties)
     axes.add_collection(collection, autolim=False)
     return collection
 
@@ -138,7 +143,7 @@ def plot_classes(
     count = boundary.n_classes
     look = {
         "array": boundary.piece_classes,
-        "cmap": ListedColormap(list(islice(cycle(CLASS_COLOURS), count))),
+        "cmap": ListedColormap(list(islice(cycle(theme_of(axes).classes), count))),
         "norm": BoundaryNorm(np.arange(count + 1) - 0.5, count),
     }
     return add_polygons(

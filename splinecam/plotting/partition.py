@@ -11,10 +11,11 @@ from matplotlib.colors import is_color_like
 from splinecam.common.arguments import as_float64
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition.partition import Partition
-from splinecam.plotting._axes import add_colour_bar, base_axes
+from splinecam.plotting._axes import add_colour_bar, chosen_axes, lay_out
 from splinecam.plotting._patterns import pattern_colours
 from splinecam.plotting._polygons import add_polygons
 from splinecam.plotting._scalars import SCALARS, Scalar
+from splinecam.plotting._style import Theme, on_page, theme_of
 
 
 def plot_partition(
@@ -76,21 +77,27 @@ def plot_partition(
     >>> plot_partition(p, ax=right, color="area").colorbar.ax.get_ylabel()
     'area'
     """
-    look, scalar = _resolve_colour(p, color)
-    axes = base_axes(ax, p.slice)
-    regions = add_polygons(
-        *(axes, p.slice, p.vertices[p.region_vertices], p.region_offsets, p.areas),
-        *(look, collection_kw),
-    )
+    axes = chosen_axes(ax)
+    look, scalar = resolve_colour(p, color, theme_of(axes))
+    regions = draw_regions(p, axes, look, collection_kw)
     if scalar is not None:
-        add_colour_bar(regions, axes, scalar.label, scalar.ticks)
+        add_colour_bar(regions, [axes], scalar.label, scalar.ticks)
     return regions
 
 
-def _resolve_colour(p: Partition, color: Any) -> tuple[dict[str, Any], Scalar | None]:
+def draw_regions(
+    p: Partition, ax: Axes, look: dict[str, Any], collection_kw: dict[str, Any]
+) -> PolyCollection:
+    """Lay axes out and draw the regions, as `add_polygons` does."""
+    lay_out(ax, p.slice)
+    corners = p.vertices[p.region_vertices]
+    return add_polygons(ax, p.slice, corners, p.region_offsets, p.areas, look, collection_kw)
+
+
+def resolve_colour(p: Partition, color: Any, theme: Theme) -> tuple[dict[str, Any], Scalar | None]:
     """Properties of the collection, and the scalar if the colours show one."""
     if isinstance(color, str) and color == "pattern":
-        return {"facecolor": pattern_colours(p)}, None
+        return {"facecolor": pattern_colours(p, palette=theme.regions)}, None
     if isinstance(color, str) and color in SCALARS:
         scalar = SCALARS[color](p)
     elif isinstance(color, str | tuple) and is_color_like(color):
@@ -103,4 +110,8 @@ def _resolve_colour(p: Partition, color: Any) -> tuple[dict[str, Any], Scalar | 
         )
     else:
         scalar = Scalar(as_float64("color", color, (p.n_regions,), InvalidArgumentError))
-    return {"array": scalar.values, "cmap": scalar.cmap, "norm": scalar.norm}, scalar
+    return {
+        "array": scalar.values,
+        "cmap": on_page(scalar.cmap, theme),
+        "norm": scalar.norm,
+    }, scalar
