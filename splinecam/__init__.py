@@ -75,10 +75,13 @@ from splinecam.streaming import PartitionStream, StreamTotals
 
 if TYPE_CHECKING:
     from splinecam.plotting import (
+        Page,
+        explore,
         mark_anchors,
         mark_coordinates,
         mark_scale,
         new_figure,
+        origami_page,
         plot_classes,
         plot_comparison,
         plot_complexity,
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
         plot_edges,
         plot_graph,
         plot_layers,
+        plot_origami,
         plot_partition,
         plot_points,
         plot_power_diagram,
@@ -114,6 +118,7 @@ __all__ = [
     "InvariantError",
     "LocalComplexity",
     "NearestEdges",
+    "Page",
     "Partition",
     "PartitionStream",
     "PowerCheck",
@@ -143,6 +148,7 @@ __all__ = [
     "decision_boundary",
     "edge_density",
     "edge_length",
+    "explore",
     "hop_distances",
     "input_jacobians",
     "integrated_gradients",
@@ -157,6 +163,7 @@ __all__ = [
     "mark_scale",
     "nearest_edges",
     "new_figure",
+    "origami_page",
     "plot_classes",
     "plot_comparison",
     "plot_complexity",
@@ -164,6 +171,7 @@ __all__ = [
     "plot_edges",
     "plot_graph",
     "plot_layers",
+    "plot_origami",
     "plot_partition",
     "plot_points",
     "plot_power_diagram",
@@ -188,7 +196,11 @@ __all__ = [
     "verify",
 ]
 
-_PLOTTING = frozenset(name for name in __all__ if name.startswith(("plot_", "mark_", "new_")))
+_PLOTTING = frozenset(name for name in __all__ if name.startswith(("plot_", "mark_", "new_"))) | {
+    "Page",
+    "explore",
+    "origami_page",
+}
 
 
 def __getattr__(name: str) -> Any:

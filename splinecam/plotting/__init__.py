@@ -6,14 +6,18 @@ others draw on top. Inks and palettes suit the background of the figure, light o
 reads or sets rcParams.
 """
 
+from splinecam.plotting._pages import Page
 from splinecam.plotting.anchors import mark_anchors, plot_thumbnails
 from splinecam.plotting.boundary import plot_classes, plot_decision_boundary
 from splinecam.plotting.comparison import plot_comparison
 from splinecam.plotting.complexity import plot_complexity
 from splinecam.plotting.edges import plot_edges, plot_slope_changes, plot_unit
+from splinecam.plotting.explorer import explore
 from splinecam.plotting.figure import new_figure
 from splinecam.plotting.graph import plot_graph
 from splinecam.plotting.layers import plot_layers
+from splinecam.plotting.origami import plot_origami
+from splinecam.plotting.origami_page import origami_page
 from splinecam.plotting.partition import plot_partition
 from splinecam.plotting.points import plot_points
 from splinecam.plotting.power import plot_power_diagram
@@ -21,10 +25,13 @@ from splinecam.plotting.scale import mark_coordinates, mark_scale
 from splinecam.plotting.statistics import plot_statistics
 
 __all__ = [
+    "Page",
+    "explore",
     "mark_anchors",
     "mark_coordinates",
     "mark_scale",
     "new_figure",
+    "origami_page",
     "plot_classes",
     "plot_comparison",
     "plot_complexity",
@@ -32,6 +39,7 @@ __all__ = [
     "plot_edges",
     "plot_graph",
     "plot_layers",
+    "plot_origami",
     "plot_partition",
     "plot_points",
     "plot_power_diagram",
