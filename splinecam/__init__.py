@@ -76,6 +76,8 @@ from splinecam.streaming import PartitionStream, StreamTotals
 if TYPE_CHECKING:
     from splinecam.plotting import (
         Page,
+        TrainingAnimation,
+        animate_training,
         explore,
         mark_anchors,
         mark_coordinates,
@@ -134,9 +136,11 @@ __all__ = [
     "Snapshot",
     "SplineCamError",
     "StreamTotals",
+    "TrainingAnimation",
     "UnitDistances",
     "UnsupportedLayerError",
     "adjacency_graph",
+    "animate_training",
     "batch_norm_fit",
     "bend_angles",
     "boundary_curves",
@@ -196,11 +200,11 @@ __all__ = [
     "verify",
 ]
 
-_PLOTTING = frozenset(name for name in __all__ if name.startswith(("plot_", "mark_", "new_"))) | {
-    "Page",
-    "explore",
-    "origami_page",
-}
+_DRAWING = (
+    *("Page", "TrainingAnimation", "animate_", "explore", "mark_", "new_", "origami_", "plot_"),
+)
+
+_PLOTTING = frozenset(name for name in __all__ if name.startswith(_DRAWING))
 
 
 def __getattr__(name: str) -> Any:
