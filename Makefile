@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(READY)
 	$(BIN)/splinecam demo
@@ -25,6 +25,12 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.guard
 	$(BIN)/python -m benchmarks.measures
 
+docs: $(READY)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[docs]'
+	rm -rf docs/build docs/generated
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/build
+	@echo "written: docs/build/index.html"
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
@@ -32,4 +38,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) splinecam-demo
+	rm -rf $(VENV) splinecam-demo docs/build docs/generated

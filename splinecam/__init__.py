@@ -79,10 +79,15 @@ if TYPE_CHECKING:
         region_count,
     )
     from splinecam.plotting import (
+        Page,
+        TrainingAnimation,
+        animate_training,
+        explore,
         mark_anchors,
         mark_coordinates,
         mark_scale,
         new_figure,
+        origami_page,
         plot_classes,
         plot_comparison,
         plot_complexity,
@@ -90,6 +95,7 @@ if TYPE_CHECKING:
         plot_edges,
         plot_graph,
         plot_layers,
+        plot_origami,
         plot_partition,
         plot_points,
         plot_power_diagram,
@@ -123,6 +129,7 @@ __all__ = [
     "InvariantError",
     "LocalComplexity",
     "NearestEdges",
+    "Page",
     "Partition",
     "PartitionStream",
     "PowerCheck",
@@ -138,9 +145,11 @@ __all__ = [
     "Snapshot",
     "SplineCamError",
     "StreamTotals",
+    "TrainingAnimation",
     "UnitDistances",
     "UnsupportedLayerError",
     "adjacency_graph",
+    "animate_training",
     "batch_norm_fit",
     "bend_angles",
     "boundary_curves",
@@ -153,6 +162,7 @@ __all__ = [
     "decision_boundary",
     "edge_density",
     "edge_length",
+    "explore",
     "hop_distances",
     "input_jacobians",
     "integrated_gradients",
@@ -167,6 +177,7 @@ __all__ = [
     "mark_scale",
     "nearest_edges",
     "new_figure",
+    "origami_page",
     "plot_classes",
     "plot_comparison",
     "plot_complexity",
@@ -174,6 +185,7 @@ __all__ = [
     "plot_edges",
     "plot_graph",
     "plot_layers",
+    "plot_origami",
     "plot_partition",
     "plot_points",
     "plot_power_diagram",
@@ -223,7 +235,11 @@ _LATER = {
     "measures.tables": "to_frame",
     "measures.windows": "ComplexityMap complexity_map edge_density edge_length region_count",
     "plotting": (
-        "mark_anchors new_figure plot_classes plot_decision_boundary plot_partition plot_thumbnails"
+        "Page TrainingAnimation animate_training explore mark_anchors mark_coordinates "
+        "mark_scale new_figure origami_page plot_classes plot_comparison plot_complexity "
+        "plot_decision_boundary plot_edges plot_graph plot_layers plot_origami plot_partition "
+        "plot_points plot_power_diagram plot_slope_changes plot_statistics plot_thumbnails "
+        "plot_unit"
     ),
     "proof.verify": "Certificate verify",
     "recorder": "Probe Recorder Snapshot log_spaced_steps",

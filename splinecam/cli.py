@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 from torch.export import ExportedProgram
+from tqdm import tqdm
 
 from splinecam._loading import find_model, load_points
 from splinecam.demo import train_digit_classifier
@@ -20,8 +21,15 @@ from splinecam.measures.boundary import DecisionBoundary, decision_boundary
 from splinecam.report import summarise
 from splinecam.slices import Slice
 
-MAGNIFICATION = 5
-"""Of the picture round the decision boundary."""
+FIGURES = (
+    "pictures, by names with commas between them (default: partition,boundary): partition (the "
+    "regions with the decision boundary and the points), boundary (enlarged round the boundary), "
+    "classes, edges (by layer), layers (one after the other), statistics, complexity, bends "
+    "(changes of the slope), graph (of neighbours) and power (the last layer's power diagram) "
+    "round the boundary, "
+    "origami (the folded slice), area, depth, output, slope (regions coloured by a number), "
+    "explorer (a page for browsers)"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,13 +55,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(command=_demo)
     demo.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
-    demo.add_argument("--out", type=Path, default=Path("splinecam-demo"), metavar="FOLDER")
-    _add_partition_options(commands.add_parser("partition", help="partition a model of your own"))
+    _add_out(demo, "splinecam-demo", "FOLDER")
+    subject = _subject_parser()
+    partition = commands.add_parser(
+        "partition", parents=[subject], help="partition a model of your own, summarise and draw"
+    )
+    partition.set_defaults(command=_partition)
+    partition.add_argument(
+        "--figure",
+        type=lambda names: names.split(","),
+        default=["partition", "boundary"],
+        metavar="NAME[,NAME...]",
+        help=FIGURES,
+    )
+    _add_out(partition, "splinecam-partition", "FOLDER")
+    explore = commands.add_parser(
+        "explore", parents=[subject], help="write a page to explore the regions in a browser"
+    )
+    explore.set_defaults(command=_explore)
+    _add_out(explore, "splinecam-explorer.html", "FILE.html")
     return parser
 
 
-def _add_partition_options(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_partition)
+def _add_out(parser: argparse.ArgumentParser, default: str, kind: str) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(default),
+        metavar=kind,
+        help=f"where to write (default: {default})",
+    )
+
+
+def _subject_parser() -> argparse.ArgumentParser:
+    """The arguments that say which model is partitioned, and on which slice."""
+    parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "model", metavar="MODEL", help="FILE.onnx, FILE.pt2, or package.module:factory"
     )
@@ -79,35 +115,56 @@ def _add_partition_options(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of directions that points leave open (default: 0)"
     )
     parser.add_argument("--device", help="where pre-activations are computed (default: cpu)")
-    parser.add_argument("--max-regions", type=int, metavar="N")
-    parser.add_argument("--out", type=Path, default=Path("splinecam-partition"), metavar="FOLDER")
+    parser.add_argument(
+        "--max-regions", type=int, metavar="N", help="refuse partitions of more (default: no limit)"
+    )
+    return parser
 
 
 def _demo(options: argparse.Namespace) -> None:
+    from splinecam.plotting.gallery import NAMES
+
     classifier = train_digit_classifier(options.seed, progress=True)
     print(f"trained a digit classifier, test accuracy {classifier.accuracy:.1%}")
     slice_ = Slice.through(classifier.images, pad=0.25)
     images = classifier.images.reshape(-1, 8, 8)
-    _run(classifier.model, slice_, options.out, images=images)
+    boundary = _compute(classifier.model, slice_)
+    _write(boundary, options.out, NAMES, model=classifier.model, images=images)
 
 
 def _partition(options: argparse.Namespace) -> None:
-    model = find_model(options.model, options.weights)
-    images = None
-    if options.box is not None:
-        slice_ = Slice.box(tuple(options.box[:2]), tuple(options.box[2:]))
-    else:
-        points = load_points(options.points)
-        slice_ = Slice.through(points, pad=options.pad, seed=options.seed)
-        images = _as_images(points)
-    _run(
-        model,
-        slice_,
-        options.out,
+    # Imported where it is needed, because matplotlib takes its time.
+    from splinecam.plotting.gallery import check_names
+
+    check_names(options.figure)
+    model, slice_, images = _find_subject(options)
+    boundary = _compute(model, slice_, options.device, options.max_regions)
+    _write(
+        *(boundary, options.out, options.figure),
+        model=model,
         images=images,
         device=options.device,
-        max_regions=options.max_regions,
     )
+
+
+def _explore(options: argparse.Namespace) -> None:
+    from splinecam.plotting.explorer import explore
+
+    model, slice_, _ = _find_subject(options)
+    boundary = _compute(model, slice_, options.device, options.max_regions)
+    explore(boundary.partition, options.out)
+    print(f"\nwritten: {options.out}")
+
+
+def _find_subject(
+    options: argparse.Namespace,
+) -> tuple[nn.Module | ExportedProgram, Slice, np.ndarray | None]:
+    """The model, the slice, and the points that span it if they are pictures."""
+    model = find_model(options.model, options.weights)
+    if options.box is not None:
+        return model, Slice.box(tuple(options.box[:2]), tuple(options.box[2:])), None
+    points = load_points(options.points)
+    return model, Slice.through(points, pad=options.pad, seed=options.seed), _as_images(points)
 
 
 def _as_images(points: np.ndarray) -> np.ndarray | None:
@@ -120,46 +177,41 @@ def _as_images(points: np.ndarray) -> np.ndarray | None:
     return points if is_picture and min(points.shape[1:3]) > 1 else None
 
 
-def _run(
+def _compute(
     model: nn.Module | ExportedProgram,
     slice_: Slice,
-    folder: Path,
-    *,
-    images: np.ndarray | None,
     device: str | None = None,
     max_regions: int | None = None,
-) -> None:
-    """Partition, summarise, draw and save."""
-    # matplotlib takes a second to import; commands that fail before drawing need not wait for it.
-    from splinecam.plotting.overview import draw_overview, save_figure
-
+) -> DecisionBoundary:
+    """Partition, find the decision boundary and summarise."""
     _load_kernels()
     start = time.perf_counter()
-    partition = compute_partition(
-        model, slice_, device=device, max_regions=max_regions, progress=True
-    )
+    p = compute_partition(model, slice_, device=device, max_regions=max_regions, progress=True)
     seconds = time.perf_counter() - start
-    boundary = decision_boundary(partition)
+    boundary = decision_boundary(p)
     print(summarise(boundary, seconds))
+    return boundary
+
+
+def _write(
+    boundary: DecisionBoundary,
+    folder: Path,
+    names: Sequence[str],
+    *,
+    model: nn.Module | ExportedProgram,
+    images: np.ndarray | None,
+    device: str | None = None,
+) -> None:
+    """Draw and save."""
+    from splinecam.plotting.gallery import Subject, write
+
     folder.mkdir(parents=True, exist_ok=True)
-    partition.save(folder / "partition.npz")
+    boundary.partition.save(folder / "partition.npz")
     paths = [folder / "partition.npz"]
-    paths += save_figure(draw_overview(boundary, images=images), folder, "partition")
-    close = compute_partition(model, _around_boundary(boundary), device=device)
-    paths += save_figure(draw_overview(decision_boundary(close)), folder, "boundary")
+    subject = Subject(model, boundary, images, device)
+    for name in tqdm(names, desc="drawing", unit="picture"):
+        paths += write(name, subject, folder)
     print("\n".join(["", "written:", *(f"  {path}" for path in paths)]))
-
-
-def _around_boundary(boundary: DecisionBoundary) -> Slice:
-    """A small square round the point of the boundary that is nearest to the slice's middle."""
-    slice_ = boundary.partition.slice
-    middle = (slice_.anchors if len(slice_.anchors) else slice_.polygon).mean(axis=0)
-    candidates = boundary.segments.mean(axis=1)
-    if len(candidates):
-        middle = candidates[np.linalg.norm(candidates - middle, axis=1).argmin()]
-    half = np.ptp(slice_.polygon, axis=0).max() / (2 * MAGNIFICATION)
-    x, y = middle.tolist()
-    return slice_.with_box((x - half, x + half), (y - half, y + half))
 
 
 def _load_kernels() -> None:

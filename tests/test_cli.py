@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from splinecam import Partition, Slice, compute_partition
+from splinecam import Partition, Slice, compute_partition, decision_boundary
 from splinecam.cli import main
 from splinecam.demo import SHOWN_CLASSES, train_digit_classifier
+from splinecam.plotting.gallery import FIGURES, NAMES, PAGES, Subject, write
 
 FACTORY = """
 import torch
@@ -32,6 +35,8 @@ def make_list():
 
 not_callable = 3
 """
+
+BOX = ["--box", "-1", "1", "-1", "1"]
 
 FILES = ["boundary.pdf", "boundary.png", "partition.npz", "partition.pdf", "partition.png"]
 
@@ -113,10 +118,71 @@ def test_a_slice_has_to_be_named(folder, capsys):
     assert "--points" in capsys.readouterr().err
 
 
-def test_demo_writes_its_figures(folder, capsys, monkeypatch):
-    monkeypatch.setattr("splinecam.demo.EPOCHS", 4)
+def test_figures_are_chosen_by_name(folder, capsys):
+    chosen = "classes,edges,layers,slope,explorer"
+    arguments = ["own_models:make_planar", *BOX, "--figure", chosen, "--out", "out"]
+    assert main(["partition", *arguments]) == 0
+    expected = ["explorer.html", "partition.npz"]
+    for name in ("classes", "edges", "layers", "slope"):
+        expected += [f"{name}.pdf", f"{name}.png"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == sorted(expected)
+    printed = capsys.readouterr()
+    for name in expected:
+        assert f"  {Path('out') / name}\n" in printed.out
+    assert "drawing: 100%" in printed.err
+
+
+def test_help_tells_the_names_of_all_figures(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["partition", "--help"])
+    assert caught.value.code == 0
+    told = re.findall(r"\w+", capsys.readouterr().out)
+    assert set(NAMES) <= set(told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_can_be_drawn(name, tmp_path, subject):
+    for path in write(name, subject, tmp_path):
+        assert path.stem == name
+        assert path.stat().st_size > 1000
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
+    points = np.random.default_rng(0).random((3, 4))
+    boundary = decision_boundary(compute_partition(model, Slice.through(points, pad=0.5)))
+    return Subject(model, boundary, points.reshape(3, 2, 2))
+
+
+@pytest.mark.parametrize("figures", ["partition,pie", "", "partition,", "Partition"])
+def test_unknown_figures_are_refused_before_anything_is_computed(folder, capsys, figures):
+    assert main(["partition", "own_models:make_planar", *BOX, "--figure", figures]) == 2
+    printed = capsys.readouterr()
+    assert "accepted: partition, boundary, classes" in printed.err
+    assert "loading kernels" not in printed.err
+    assert not (folder / "splinecam-partition").exists()
+
+
+def test_explore_writes_a_page_and_says_where(folder, capsys):
+    assert main(["explore", "own_models:make_planar", *BOX]) == 0
+    page = (folder / "splinecam-explorer.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    printed = capsys.readouterr()
+    assert "written: splinecam-explorer.html" in printed.out
+    assert "regions a second" in printed.out
+    assert main(["explore", "own_models:make_planar", *BOX, "--out", "other.html"]) == 0
+    assert (folder / "other.html").read_text("utf-8") == page
+
+
+def test_demo_writes_the_gallery(folder, capsys, monkeypatch):
+    monkeypatch.setattr("splinecam.demo.EPOCHS", 8)
+    monkeypatch.setattr("splinecam.demo.WIDTHS", (64, 24, 24, 10))
     assert main(["demo", "--out", "out"]) == 0
-    assert sorted(path.name for path in (folder / "out").iterdir()) == FILES
+    expected = {"partition.npz"} | {f"{name}.html" for name in PAGES}
+    expected |= {f"{name}{suffix}" for name in FIGURES for suffix in (".png", ".pdf")}
+    assert {path.name for path in (folder / "out").iterdir()} == expected
     printed = capsys.readouterr()
     assert "test accuracy" in printed.out
     assert "training" in printed.err

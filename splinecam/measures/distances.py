@@ -82,7 +82,7 @@ def unit_distances(
 ) -> UnitDistances:
     """Measure how far points of the input space are from where each unit of a model bends.
 
-    With z a unit's pre-activation and t its breakpoint next to it, that is |z - t| / ‖∇z‖, the
+    With z a unit's pre-activation and t its breakpoint next to it, that is ``|z - t| / ‖∇z‖``, the
     gradient taken with respect to the input: the distance to the hyperplane on which the unit's
     affine function at the point is t. The least one of all units is the distance to the boundary
     of the point's linear region (Hanin & Rolnick, "Complexity of linear regions in deep networks",
