@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from splinecam.errors import InvalidFileError, InvalidModelError
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+    from typing_extensions import TypeIs
 
 _OPERATORS = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.\w+|torch\.sym_\w+|math\.\w+")
 _NAMES = re.compile(r"[\w.]*")
@@ -46,7 +47,7 @@ _FAILURES = (
 """What reading a damaged file raises."""
 
 
-def is_exported(model: object) -> TypeGuard[ExportedProgram]:
+def is_exported(model: object) -> TypeIs[ExportedProgram]:
     """Whether a model is a program of `torch.export`, which takes long to import."""
     module = sys.modules.get("torch.export")  # where it is not imported, nothing is its program
     return module is not None and isinstance(model, module.ExportedProgram)

@@ -18,4 +18,4 @@ def as_palette(colours: NDArray[np.float64]) -> tuple[list[str], NDArray[np.uint
     """
     packed = np.ascontiguousarray(np.round(255 * colours).astype(np.uint8)).view(np.uint32)
     _, first, places = np.unique(packed.ravel(), return_index=True, return_inverse=True)
-    return [to_hex(colours[i]) for i in first], places.astype(np.uint8)
+    return [to_hex(tuple(colours[i].tolist())) for i in first], places.astype(np.uint8)
