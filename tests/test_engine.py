@@ -8,7 +8,7 @@ import math
 import random
 import re
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from unittest import mock
 
@@ -511,14 +511,8 @@ def test_refuses_a_limit_below_one(max_regions):
         on(default_mlp(2, 4, 1), SQUARE, max_regions=max_regions)
 
 
-def test_refuses_executors_of_other_processes():
-    accepted = "accepted: a ThreadPoolExecutor, or None"
-    with (
-        ProcessPoolExecutor(1) as executor,
-        pytest.raises(InvalidArgumentError, match=f"executor is a ProcessPoolExecutor; {accepted}"),
-    ):
-        on(default_mlp(2, 4, 1), SQUARE, executor=executor)
-    with pytest.raises(InvalidArgumentError, match=f"executor is a int; {accepted}"):
+def test_refuses_what_is_no_executor():
+    with pytest.raises(InvalidArgumentError, match="executor is a int; accepted: a concurrent"):
         on(default_mlp(2, 4, 1), SQUARE, executor=2)
 
 
@@ -613,8 +607,7 @@ def test_refuses_more_memory_than_is_free(monkeypatch):
     monkeypatch.setattr("splinecam.cutting.subdivision.SMALL_VALUES", 0)
     monkeypatch.setattr("splinecam.cutting.small.SMALL_LAYER", 0)
     monkeypatch.setattr("splinecam.engine.NEGLIGIBLE", 0)
-    monkeypatch.setattr("splinecam.engine.CHECKED", 1)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(InsufficientMemoryError, match="GiB of memory") as caught:
+    with pytest.raises(InsufficientMemoryError, match="MiB of memory") as caught:
         on(default_mlp(2, 8, 1), SQUARE)
-    assert caught.value.needed > caught.value.available == 1000
+    assert caught.value.needed > caught.value.available == 800  # a share of what is free

@@ -25,6 +25,7 @@ from splinecam.exact import (
     intersection,
     line_through,
     order_along,
+    pattern_of,
     point_at,
     sign_at,
     turn,
@@ -531,11 +532,18 @@ def test_padding_has_no_row():
         network.members(1, bytes(3), [(1, 1), (0, 2)])
 
 
-def test_groups_beyond_a_byte_are_refused():
+def test_groups_may_be_larger_than_a_byte():
     s = Steps(2)
     s.maximum(s.dense(0, 257), np.arange(257)[None])
-    with pytest.raises(UnsupportedLayerError, match=r"'m1' has groups of 257 members; .* 256"):
-        ExactNetwork(s.program(), SQUARE)
+    s.dense(1, 1)
+    program = s.program()
+    network = ExactNetwork(program, SQUARE)
+    points = np.random.default_rng(0).uniform(-1, 1, size=(200, 2))
+    patterns = program.patterns(torch.from_numpy(points)).numpy()
+    members = network.members(0, (), [(0, k) for k in range(257)])
+    values = [[float(a * u + b * v + c) for a, b, c in members] for u, v in points.tolist()]
+    assert np.argmax(values, axis=1).tolist() == patterns[:, 0].tolist()
+    assert pattern_of(np.array([256, 1])) == (256, 1)
 
 
 def test_coefficients_that_are_too_fine_are_refused():

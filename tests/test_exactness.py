@@ -128,8 +128,8 @@ def test_a_wrong_sign_is_noticed(monkeypatch):
 def test_a_wrong_order_is_noticed(monkeypatch):
     order = Resolver.order_cuts
 
-    def lying(self, edge, cuts, rounding):
-        return [False] * len(order(self, edge, cuts, rounding))
+    def lying(self, edges, cuts, rounding):
+        return np.zeros_like(order(self, edges, cuts, rounding))
 
     monkeypatch.setattr(Resolver, "order_cuts", lying)
     with pytest.raises(AssertionError):

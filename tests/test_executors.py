@@ -34,7 +34,10 @@ from splinecam.tiling import jobs
 
 USUAL = jobs.FEW_UNITS
 
-KILLED = 80
+FEW_UNITS = 45
+"""Makes 226 tiles of the example."""
+
+KILLED = 100
 """The piece of work that kills its worker, when others have been handed out for long."""
 
 SQUARE = Slice.box((-1, 1), (-1, 1))
@@ -58,7 +61,7 @@ class Pooled(nn.Module):
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "FEW_UNITS", 90)
+    monkeypatch.setattr(jobs, "FEW_UNITS", FEW_UNITS)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def slice_() -> Slice:
 @pytest.fixture(scope="module")
 def whole(model: nn.Module, slice_: Slice) -> Partition:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "FEW_UNITS", 90)
+        patch.setattr(jobs, "FEW_UNITS", FEW_UNITS)
         return compute_partition(model, slice_)
 
 
@@ -254,7 +257,7 @@ def _plus(shared: Shared[int], item: int) -> int:
 def test_interrupt_calls_off_what_has_not_begun(model, slice_):
     """As Ctrl-C does: the signal arrives while the main thread waits for a tile."""
     executor = Lazy()
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT])
     errand = run_errands(executor, _plus, Shared(1), range(100))
     timer.start()
     with pytest.raises(KeyboardInterrupt):

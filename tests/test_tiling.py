@@ -189,9 +189,9 @@ def test_memory_is_the_peak():
             text=True,
             check=True,
         ).stdout.split()
-        for memory in ("None", "memory")
+        for memory in ("memory", "None", "memory")  # the first one may still compile
     ]
-    assert found == [["162179", "False"], ["162179", "True"]]
+    assert found[1:] == [["162179", "False"], ["162179", "True"]]
 
 
 def test_progress_counts_tiles(tiled, capfd):
