@@ -99,9 +99,11 @@ def plot_origami(
     theme = theme_of(axes)
     colours = pattern_colours(p, palette=theme.regions, n_layers=n_layers)[facets.members]
     colours[:, :3] *= brightness(p, levels_of(heights), facets.offsets, facets.vertices)[:, None]
-    # matplotlib leaves the last side of loops of unequal lengths out if they are not closed.
-    closing = np.column_stack([facets.offsets[:-1], facets.offsets[1:]]).tolist()
-    polygons = [corners[[*range(start, stop), start]] for start, stop in closing]
+    # Closed loops of one length, their first corners repeated: matplotlib fills up shorter ones
+    # with whatever is in memory, and leaves their last sides out.
+    sizes = np.diff(facets.offsets)[:, None]
+    steps = np.minimum(np.arange(sizes.max() + 1), sizes) % sizes
+    polygons = corners[facets.offsets[:-1, None] + steps]
     properties = {
         "facecolor": colours,
         "edgecolor": theme.edge,
@@ -161,10 +163,12 @@ def _room(ax: Axes3D) -> float:
     corners = np.array([*product(ax.get_xlim(), ax.get_ylim(), ax.get_zlim())])
     x, y, _ = proj3d.proj_transform(*corners.T, ax.get_proj())
     position = ax.get_position(original=True)
+    room = np.array([position.p0, position.p1]) * ax.figure.bbox.size
     ax.apply_aspect()
-    shown = ax.transData.transform(np.column_stack([x, y]))
-    room = position.size * ax.figure.bbox.size
-    return float((room / np.ptp(shown, axis=0)).min())
+    # The origin of the picture stays where it is.
+    origin, *shown = ax.transData.transform(np.array([(0.0, 0.0), *zip(x, y, strict=True)]))
+    reach = np.array([np.min(shown, axis=0), np.max(shown, axis=0)]) - origin
+    return float(((room - origin) / reach).min())
 
 
 def box_aspect(slice_: Slice) -> float:
