@@ -206,7 +206,7 @@ def test_surfaces_suit_dark_pages(p):
     assert same_color(surface.get_edgecolor()[0], _style.DARK.edge)
     palette = to_rgba_array(_style.DARK.regions)[:, :3]
     assert surface.get_facecolor()[:, :3].max() <= palette.max()
-    assert same_color(surface.axes.get_facecolor(), "none")
+    assert surface.axes.get_facecolor()[3] == 0
 
 
 def test_flat_sheets_are_drawn(ax):

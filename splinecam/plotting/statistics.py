@@ -168,7 +168,8 @@ def _style(ax: Axes, xlabel: str, ylabel: str) -> None:
     if ax.get_yscale() == "log":
         ax.margins(y=MARGIN)
         return
-    ax.set_ylim(0, (1 + MARGIN) * ax.dataLim.y1 or 1.0)
+    top = ax.dataLim.y1
+    ax.set_ylim(0, (1 + MARGIN) * top if top > 0 else 1.0)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     if ylabel == "share of regions":
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
