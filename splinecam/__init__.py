@@ -239,9 +239,9 @@ _LATER = {
     "plotting": (
         "Page TrainingAnimation animate_training explore mark_anchors mark_classes "
         "mark_coordinates mark_scale new_figure origami_page plot_classes plot_comparison "
-        "plot_complexity plot_decision_boundary plot_edges plot_graph plot_layers plot_origami plot_partition "
-        "plot_points plot_power_diagram plot_slope_changes plot_statistics plot_thumbnails "
-        "plot_unit"
+        "plot_complexity plot_decision_boundary plot_edges plot_graph plot_layers plot_origami "
+        "plot_partition plot_points plot_power_diagram plot_slope_changes plot_statistics "
+        "plot_thumbnails plot_unit"
     ),
     "proof.verify": "Certificate verify",
     "recorder": "Probe Recorder Snapshot log_spaced_steps",

@@ -32,8 +32,8 @@ def plot_comparison(
 ) -> Figure:
     """Draw partitions side by side: several models, checkpoints or slices.
 
-    Each panel has the limits of its own slice. Numbers have one scale, and one colour bar right of all panels; edges have one width, so that
-    denser partitions look denser.
+    Each panel has the limits of its own slice. Numbers have one scale, and one colour bar right of
+    all panels; edges have one width, so that denser partitions look denser.
 
     Parameters
     ----------

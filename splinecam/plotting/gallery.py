@@ -196,6 +196,7 @@ def write(name: str, subject: Subject, folder: Path) -> list[Path]:
             # Without dates, so that equal pictures make equal files.
             metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
             # Axes that are laid out leave room where their aspect does not let them fill it.
-            trim = {"bbox_inches": "tight", "pad_inches": MARGIN} if figure.get_layout_engine() else {}
-            figure.savefig(path, dpi=DPI, metadata=metadata, **trim)
+            extent = "tight" if figure.get_layout_engine() else None
+            options = {"bbox_inches": extent, "pad_inches": MARGIN, "metadata": metadata}
+            figure.savefig(path, dpi=DPI, **options)
     return paths
