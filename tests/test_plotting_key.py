@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.artist import getp
 from matplotlib.colors import same_color, to_hex
 from matplotlib.legend import Legend
 from torch import nn
@@ -32,7 +33,7 @@ def test_keys_show_the_classes_that_appear_in_their_colours(dark):
     assert ax.get_legend() is key
     assert [text.get_text() for text in key.get_texts()] == [str(k) for k in shown]
     theme = _style.DARK if dark else _style.LIGHT
-    colours = [to_hex(handle.get_color()) for handle in key.legend_handles]
+    colours = [to_hex(getp(handle, "color")) for handle in key.legend_handles]
     assert colours == [theme.classes[k] for k in shown]
     assert same_color(key.get_texts()[0].get_color(), theme.ink)
     assert key.get_title().get_text() == "class"

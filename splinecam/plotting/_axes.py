@@ -86,9 +86,10 @@ def finish_layout(ax: Axes) -> None:
 
     Layouts depend on colour bars and keys, so that what is measured on the page comes after them.
     """
-    engine = ax.figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(ax.figure)
+    figure = ax.get_figure(root=True)
+    engine = None if figure is None else figure.get_layout_engine()
+    if figure is not None and engine is not None:
+        engine.execute(figure)
 
 
 def points_per_unit(ax: Axes) -> float:

@@ -63,9 +63,10 @@ def mark_classes(classes: Collection, *, names: Sequence[str] | None = None) -> 
     look = {"marker": "o" if is_dots else "s", "markersize": SWATCH, "linestyle": "none"}
     edge = {"markeredgecolor": theme.paper if is_dots else theme.ink, "markeredgewidth": 0.5}
     height = points_per_unit(axes) * float(np.ptp(axes.get_ylim()))
+    colours = classes.to_rgba(np.array(shown)).tolist()
     rows = max(1, int(height / ROW) - 1)
     key = axes.legend(
-        [Line2D([], [], color=classes.to_rgba(k), **look, **edge) for k in shown],
+        [Line2D([], [], color=tuple(colour), **look, **edge) for colour in colours],
         [str(k) if names is None else names[k] for k in shown],
         title="class" if names is None else None,
         title_fontproperties={"size": LABEL_SIZE},

@@ -160,8 +160,8 @@ def _lay_out(ax: Axes3D, p: Partition, heights: Floats) -> None:
 
 def _room(ax: Axes3D) -> float:
     """How many times larger the box round the surface may be drawn."""
-    corners = np.array([*product(ax.get_xlim(), ax.get_ylim(), ax.get_zlim())])
-    x, y, _ = proj3d.proj_transform(*corners.T, ax.get_proj())
+    x, y, z = np.array([*product(ax.get_xlim(), ax.get_ylim(), ax.get_zlim())]).T
+    x, y, _ = proj3d.proj_transform(x, y, z, ax.get_proj())
     position = ax.get_position(original=True)
     room = np.array([position.p0, position.p1]) * ax.figure.bbox.size
     ax.apply_aspect()
