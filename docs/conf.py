@@ -28,7 +28,7 @@ toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_title = f"splinecam {release}"
 html_copy_source = False
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False
 
 
 def leave_out_aliases(

@@ -84,6 +84,7 @@ if TYPE_CHECKING:
         animate_training,
         explore,
         mark_anchors,
+        mark_classes,
         mark_coordinates,
         mark_scale,
         new_figure,
@@ -173,6 +174,7 @@ __all__ = [
     "local_complexity",
     "log_spaced_steps",
     "mark_anchors",
+    "mark_classes",
     "mark_coordinates",
     "mark_scale",
     "nearest_edges",
@@ -235,11 +237,11 @@ _LATER = {
     "measures.tables": "to_frame",
     "measures.windows": "ComplexityMap complexity_map edge_density edge_length region_count",
     "plotting": (
-        "Page TrainingAnimation animate_training explore mark_anchors mark_coordinates "
-        "mark_scale new_figure origami_page plot_classes plot_comparison plot_complexity "
-        "plot_decision_boundary plot_edges plot_graph plot_layers plot_origami plot_partition "
-        "plot_points plot_power_diagram plot_slope_changes plot_statistics plot_thumbnails "
-        "plot_unit"
+        "Page TrainingAnimation animate_training explore mark_anchors mark_classes "
+        "mark_coordinates mark_scale new_figure origami_page plot_classes plot_comparison "
+        "plot_complexity plot_decision_boundary plot_edges plot_graph plot_layers plot_origami "
+        "plot_partition plot_points plot_power_diagram plot_slope_changes plot_statistics "
+        "plot_thumbnails plot_unit"
     ),
     "proof.verify": "Certificate verify",
     "recorder": "Probe Recorder Snapshot log_spaced_steps",

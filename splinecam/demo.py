@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -46,7 +48,8 @@ class DigitClassifier:
 def train_digit_classifier(seed: int = 0, *, progress: bool = False) -> DigitClassifier:
     """Train a classifier of scikit-learn's digits, in a few seconds on a processor.
 
-    The global random generators are left as they are.
+    It is trained on one thread, because rounding, and with it the weights, depends on their number.
+    The global random generators and torch's threads are left as they were.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def train_digit_classifier(seed: int = 0, *, progress: bool = False) -> DigitCla
         If scikit-learn is not installed.
     """
     train_x, test_x, train_y, test_y = _split_digits(seed)
-    with torch.random.fork_rng(devices=[]):
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _relu_network()
         optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
@@ -75,6 +78,16 @@ def train_digit_classifier(seed: int = 0, *, progress: bool = False) -> DigitCla
     shown = [int(torch.nonzero(correct & (test_y == digit))[0]) for digit in SHOWN_CLASSES]
     accuracy = correct.double().mean().item()
     return DigitClassifier(model, accuracy, test_x[shown].numpy(), SHOWN_CLASSES)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _relu_network() -> nn.Sequential:

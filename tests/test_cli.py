@@ -188,6 +188,15 @@ def test_demo_writes_the_gallery(folder, capsys, monkeypatch):
     assert "training" in printed.err
 
 
+def test_training_does_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr("splinecam.demo.EPOCHS", 1)
+    counts: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", counts.append)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    train_digit_classifier(0)
+    assert counts == [1, 7]
+
+
 def test_training_leaves_the_random_generators_alone(monkeypatch):
     monkeypatch.setattr("splinecam.demo.EPOCHS", 3)
     torch_state = torch.get_rng_state()

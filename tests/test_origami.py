@@ -11,8 +11,9 @@ import pytest
 import shapely
 import torch
 from matplotlib import pyplot as plt
-from matplotlib.colors import to_rgba_array
+from matplotlib.colors import same_color, to_rgba_array
 from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d import proj3d
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from torch import nn
 
@@ -21,6 +22,7 @@ from splinecam.plotting import _style, origami_page, plot_origami
 from splinecam.plotting._folds import RELIEF, brightness, facets_of, sheet_heights
 from splinecam.plotting._palettes import as_palette
 from splinecam.plotting._patterns import pattern_colours
+from splinecam.plotting.origami import box_aspect
 from test_explorer import SQUARE, convolutional, image_slice, mlp
 
 page_module = import_module("splinecam.plotting.origami_page")
@@ -180,6 +182,31 @@ def test_proportions_are_the_slice_s(ax):
     plot_origami(p, ax=ax)
     sides = ax._box_aspect
     assert np.allclose(sides / sides[0], [1, 0.25, RELIEF])
+
+
+@pytest.mark.parametrize("slice_", [SQUARE, sc.Slice.box((0, 4), (0, 1))])
+def test_surfaces_fill_their_axes(slice_):
+    p = sc.compute_partition(mlp(2, 20, 1), slice_)
+    aspect = box_aspect(slice_)
+    figure = Figure(figsize=(4, 4 * aspect), dpi=100)
+    ax = figure.add_axes((0, 0, 1, 1), projection="3d")
+    plot_origami(p, ax=ax)
+    figure.canvas.draw()
+    corners = np.column_stack([p.vertices, sheet_heights(p, None)])
+    x, y, _ = proj3d.proj_transform(*corners.T, ax.get_proj())
+    shown = ax.transData.transform(np.column_stack([x, y]))
+    assert shown.min() > -1
+    assert (shown < figure.bbox.size + 1).all()
+    assert np.ptp(shown[:, 0]) > 0.9 * figure.bbox.width
+
+
+def test_surfaces_suit_dark_pages(p):
+    figure = Figure(facecolor=_style.DARK.paper)
+    surface = plot_origami(p, ax=figure.add_subplot(projection="3d"))
+    assert same_color(surface.get_edgecolor()[0], _style.DARK.edge)
+    palette = to_rgba_array(_style.DARK.regions)[:, :3]
+    assert surface.get_facecolor()[:, :3].max() <= palette.max()
+    assert surface.axes.get_facecolor()[3] == 0
 
 
 def test_flat_sheets_are_drawn(ax):

@@ -77,6 +77,10 @@ def test_many_layers_take_several_rows():
         assert boxes[0].get_gridspec().ncols == columns
         assert to_hex(figure.get_facecolor()) == _style.DARK.paper
         draw(figure.axes[0])
+        # Narrow panels have titles of two lines.
+        titles = [ax.get_title(loc="left") for ax in figure.axes]
+        assert titles[0].startswith("layer 0\n")
+        assert titles[5] == f"layers 0–5\n{p.n_regions:,} regions"
 
 
 def test_partitions_without_layers_are_refused():
@@ -137,6 +141,15 @@ def test_own_numbers_come_as_one_array_each(several):
     for ax, expected in zip(figure.axes, values, strict=False):
         assert np.array_equal(ax.collections[0].get_array(), expected)
         assert ax.collections[0].get_clim() == (0, max(map(np.max, values)))
+
+
+def test_panels_have_the_limits_of_their_slices():
+    wide = sc.Slice.box((3, 7), (0, 2))
+    partitions = [sc.compute_partition(mlp(2, 4, 1), slice_) for slice_ in (SQUARE, wide)]
+    figure = plot_comparison(partitions)
+    draw(figure.axes[0])
+    assert [ax.get_xlim() for ax in figure.axes] == [(-1, 1), (3, 7)]
+    assert [ax.get_ylim() for ax in figure.axes] == [(-1, 1), (0, 2)]
 
 
 def test_wrong_comparisons_are_refused(several):

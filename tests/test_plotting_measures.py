@@ -131,6 +131,19 @@ def test_curves_stay_told_apart(p):
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 14
 
 
+def test_points_lie_within_their_charts(p):
+    figure = plot_statistics(p)
+    draw(figure.axes[0])
+    for ax in figure.axes[:2]:
+        low, high = ax.get_ylim()
+        values = ax.lines[0].get_ydata()
+        assert low <= values.min()
+        assert values.max() < high
+    labels = [tick.get_text() for tick in figure.axes[3].get_yticklabels()]
+    assert labels[0] == "0%"
+    assert not any(label.endswith(".0%") for label in labels)
+
+
 def test_small_partitions_have_charts():
     for model in (mlp(2, 1, 1), nn.Sequential(nn.Linear(2, 1), nn.ReLU())):
         draw(plot_statistics(sc.compute_partition(model, SQUARE)).axes[0])
@@ -174,6 +187,13 @@ def test_power_diagrams_lie_on_the_pale_partition(p, ax):
     assert len(ax.collections) == 3
     assert links.get_linewidth() == [0.7]
     assert centroids.get_linewidth() == [0.0]
+
+
+def test_power_diagrams_of_too_many_regions_are_refused(p, ax, monkeypatch):
+    monkeypatch.setattr("splinecam.plotting.power.MOST_REGIONS", p.n_regions - 1)
+    message = rf"p has {p.n_regions} regions; accepted: up to {p.n_regions - 1}, for instance"
+    with pytest.raises(sc.InvalidArgumentError, match=message):
+        plot_power_diagram(p, ax=ax)
 
 
 def test_one_cell_has_a_power_diagram(ax):

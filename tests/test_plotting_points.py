@@ -18,6 +18,7 @@ from pictures import (
 from splinecam.plotting import (
     _style,
     mark_anchors,
+    new_figure,
     plot_partition,
     plot_points,
     plot_thumbnails,
@@ -117,6 +118,17 @@ def test_thumbnails_need_a_place_each(ax):
         plot_thumbnails(np.full((1, 8, 8), np.nan), np.zeros((1, 2)), ax=ax)
 
 
+def test_thumbnails_know_the_room_that_a_colour_bar_leaves(through, images):
+    p = sc.compute_partition(nn.Sequential(nn.Flatten(), mlp(48, 4, 2)), through)
+    _, (ax,) = new_figure()
+    plot_partition(p, ax=ax, color="area")
+    thumbnails = plot_thumbnails(images, through.anchors, ax=ax)
+    draw(ax)
+    for thumbnail in thumbnails:
+        box = thumbnail.offsetbox.get_window_extent()
+        assert max(box.width, box.height) == pytest.approx(0.15 * ax.bbox.width, rel=0.02)
+
+
 # plot_points
 
 
@@ -140,11 +152,11 @@ def test_inputs_of_a_partition_are_on_its_slice(ax):
 
 
 def test_classes_of_inputs_have_their_colours(ax):
-    labels = np.array([0, 5, 6, 1])
+    labels = np.array([0, 9, 10, 1])
     dots = plot_points(SQUARE, np.zeros((4, 2)), labels=labels, ax=ax)
     draw(ax)
     series = _style.LIGHT.series
-    expected = [series[0], series[5], series[0], series[1]]
+    expected = [series[0], series[9], series[0], series[1]]
     assert [to_hex(colour) for colour in dots.get_facecolor()] == expected
 
 

@@ -17,6 +17,7 @@ from splinecam.plotting.edges import plot_edges, plot_slope_changes, plot_unit
 from splinecam.plotting.explorer import explore
 from splinecam.plotting.figure import new_figure
 from splinecam.plotting.graph import plot_graph
+from splinecam.plotting.key import mark_classes
 from splinecam.plotting.layers import plot_layers
 from splinecam.plotting.origami import plot_origami
 from splinecam.plotting.origami_page import origami_page
@@ -32,6 +33,7 @@ __all__ = [
     "animate_training",
     "explore",
     "mark_anchors",
+    "mark_classes",
     "mark_coordinates",
     "mark_scale",
     "new_figure",

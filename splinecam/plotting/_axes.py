@@ -81,6 +81,17 @@ def frame(ax: Axes, xlim: tuple[float, float], ylim: tuple[float, float], *, vis
     ax.spines[:].set(visible=visible, color=theme_of(ax).ink, linewidth=FRAME_WIDTH)
 
 
+def finish_layout(ax: Axes) -> None:
+    """Let the figure's layout engine, if it has one, place the axes as it will when they are drawn.
+
+    Layouts depend on colour bars and keys, so that what is measured on the page comes after them.
+    """
+    figure = ax.get_figure(root=True)
+    engine = None if figure is None else figure.get_layout_engine()
+    if figure is not None and engine is not None:
+        engine.execute(figure)
+
+
 def points_per_unit(ax: Axes) -> float:
     """How many points a unit of plane coordinates takes on the page."""
     box = ax.get_window_extent()

@@ -74,7 +74,10 @@ LIGHT = Theme(
         *("#a4bed9", "#e9c7ad", "#9dded1", "#e2aab5", "#d6e8b5"),
         *("#d1c6f7", "#f9ffca", "#c1e5fe", "#bdc08c", "#ffe6df"),
     ),
-    series=("#34558a", "#bc5b02", "#3c9e90", "#8d3a55", "#a1a61b", "#7a6cbe"),
+    series=(
+        *("#34558a", "#bc5b02", "#3c9e90", "#8d3a55", "#a1a61b"),
+        *("#7a6cbe", "#6c5309", "#49b3dc", "#34330c", "#916a63"),
+    ),
     lines=LinearSegmentedColormap.from_list(
         "splinecam.lines",
         [
@@ -99,7 +102,10 @@ DARK = Theme(
         *("#1a2f45", "#5b4029", "#0a5349", "#4a1e29", "#556436"),
         *("#493e67", "#808554", "#416177", "#242900", "#7e6963"),
     ),
-    series=("#659dd1", "#e5a272", "#6fd1c1", "#cd8397", "#d4d567", "#bba9f8"),
+    series=(
+        *("#659dd1", "#e5a272", "#6fd1c1", "#cd8397", "#d4d567"),
+        *("#bba9f8", "#f3f08a", "#3a5fd0", "#978e1c", "#b8402f"),
+    ),
     lines=LinearSegmentedColormap.from_list(
         "splinecam.lines_dark",
         [

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from splinecam.common.arguments import as_float64
 from splinecam.errors import InvalidArgumentError
 from splinecam.partition.partition import Partition
-from splinecam.plotting._axes import chosen_axes, overlay_axes, points_per_unit
+from splinecam.plotting._axes import chosen_axes, finish_layout, overlay_axes, points_per_unit
 from splinecam.plotting._style import LABEL_SIZE, POINT_LAYER, THUMBNAIL_LAYER, theme_of
 from splinecam.slices import Slice
 
@@ -153,6 +153,7 @@ def plot_thumbnails(
     3
     """
     axes = chosen_axes(ax)
+    finish_layout(axes)
     pictures = _checked_images(images)
     places = as_float64("uv", uv, (len(pictures), 2), InvalidArgumentError)
     scale = points_per_unit(axes)

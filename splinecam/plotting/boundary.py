@@ -105,7 +105,8 @@ def plot_classes(
     """Draw which class wins where: the pieces of the regions, coloured by class.
 
     The axes and edges are as those of `plot_partition`. A class has the same colour in all
-    pictures; there are ten colours, and the eleventh class gets the first one again.
+    pictures; there are ten colours, and the eleventh class gets the first one again. `mark_classes`
+    adds a key.
 
     Parameters
     ----------

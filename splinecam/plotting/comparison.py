@@ -30,10 +30,10 @@ def plot_comparison(
     width: Width = "page",
     dark: bool = False,
 ) -> Figure:
-    """Draw partitions side by side: several models, or checkpoints of one, on a slice.
+    """Draw partitions side by side: several models, checkpoints or slices.
 
-    Numbers have one scale, and one colour bar right of all panels; edges have one width, so that
-    denser partitions look denser.
+    Each panel has the limits of its own slice. Numbers have one scale, and one colour bar right of
+    all panels; edges have one width, so that denser partitions look denser.
 
     Parameters
     ----------

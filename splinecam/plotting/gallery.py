@@ -27,8 +27,9 @@ from splinecam.plotting.edges import plot_edges, plot_slope_changes
 from splinecam.plotting.explorer import explore
 from splinecam.plotting.figure import WIDTHS, new_figure
 from splinecam.plotting.graph import plot_graph
+from splinecam.plotting.key import mark_classes
 from splinecam.plotting.layers import plot_layers
-from splinecam.plotting.origami import plot_origami
+from splinecam.plotting.origami import box_aspect, plot_origami
 from splinecam.plotting.partition import plot_partition
 from splinecam.plotting.power import plot_power_diagram
 from splinecam.plotting.statistics import plot_statistics
@@ -111,7 +112,7 @@ def _draw_boundary(subject: Subject) -> Figure:
 
 def _draw_classes(subject: Subject) -> Figure:
     figure, (ax,) = new_figure()
-    plot_classes(subject.boundary, ax=ax)
+    mark_classes(plot_classes(subject.boundary, ax=ax))
     plot_decision_boundary(subject.boundary, ax=ax)
     _show_anchors(subject, ax)
     return figure
@@ -143,8 +144,9 @@ def _draw_complexity(subject: Subject) -> Figure:
 
 
 def _draw_origami(subject: Subject) -> Figure:
-    figure = Figure(figsize=(WIDTHS["column"], WIDTHS["column"]))
-    plot_origami(subject.boundary.partition, ax=figure.add_subplot(projection="3d"))
+    p, width = subject.boundary.partition, WIDTHS["column"]
+    figure = Figure(figsize=(width, box_aspect(p.slice) * width))
+    plot_origami(p, ax=figure.add_axes((0.0, 0.0, 1.0, 1.0), projection="3d"))
     return figure
 
 
@@ -193,6 +195,8 @@ def write(name: str, subject: Subject, folder: Path) -> list[Path]:
         for path in paths:
             # Without dates, so that equal pictures make equal files.
             metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
-            options = {"bbox_inches": "tight", "pad_inches": MARGIN, "metadata": metadata}
+            # Axes that are laid out leave room where their aspect does not let them fill it.
+            extent = "tight" if figure.get_layout_engine() else None
+            options = {"bbox_inches": extent, "pad_inches": MARGIN, "metadata": metadata}
             figure.savefig(path, dpi=DPI, **options)
     return paths

@@ -18,6 +18,9 @@ from splinecam.plotting.figure import TITLE_ROOM, Width, panel_grid, slice_aspec
 
 MOST_COLUMNS = {"column": 2, "page": 4}
 
+LINE_ROOM = 0.13
+"""Inches, for the second line that titles have over narrow panels."""
+
 THICKEST_FOLD = 0.8
 """Points."""
 
@@ -66,13 +69,15 @@ def plot_layers(p: Partition, *, width: Width = "page", dark: bool = False) -> F
         raise InvalidArgumentError("p has no layers; accepted: a partition by one or more")
     columns = min(n_layers, MOST_COLUMNS.get(width, 1))
     aspect = slice_aspect(p.slice)
-    grid = panel_grid(n_layers, columns, width, dark=dark, aspect=aspect, title_room=TITLE_ROOM)
+    is_narrow = columns == MOST_COLUMNS.get(width)
+    room = TITLE_ROOM + is_narrow * LINE_ROOM
+    grid = panel_grid(n_layers, columns, width, dark=dark, aspect=aspect, title_room=room)
     for layer, ax in enumerate(grid[1]):
-        _draw_level(p, layer, ax)
+        _draw_level(p, layer, ax, "\n" if is_narrow else ": ")
     return grid[0]
 
 
-def _draw_level(p: Partition, layer: int, ax: Axes) -> None:
+def _draw_level(p: Partition, layer: int, ax: Axes, separator: str) -> None:
     """Draw the partition by the layers up to one, and the folds of this one."""
     lay_out(ax, p.slice)
     theme = theme_of(ax)
@@ -87,4 +92,4 @@ def _draw_level(p: Partition, layer: int, ax: Axes) -> None:
     add_lines(ax, p.vertices[p.edges[folds]], look, {})
     count = len(level.members)
     named = f"layers 0–{layer}" if layer else "layer 0"
-    write_title(ax, f"{named}: {count:,} region{'' if count == 1 else 's'}")
+    write_title(ax, f"{named}{separator}{count:,} region{'' if count == 1 else 's'}")

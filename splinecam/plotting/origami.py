@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
-from mpl_toolkits.mplot3d import Axes3D
+from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from splinecam.common.arguments import check_integer
@@ -23,13 +24,11 @@ from splinecam.plotting._folds import (
     sheet_heights,
 )
 from splinecam.plotting._patterns import pattern_colours
-from splinecam.plotting._style import INK, RASTERISE_ABOVE
+from splinecam.plotting._style import RASTERISE_ABOVE, theme_of
+from splinecam.slices import Slice
 
 ELEVATION, AZIMUTH = 34.0, -62.0
 """Of the camera, in degrees."""
-
-ZOOM = 1.12
-"""Without axes round it the surface may take the room that matplotlib keeps for them."""
 
 THICKEST_EDGE = 0.6
 """Points."""
@@ -50,7 +49,7 @@ def plot_origami(
     lit from above.
 
     Axes get the slice's proportions, with heights stretched to 0.45 times its longer side, and no
-    frame.
+    frame; the surface is as large as they have room for.
 
     Parameters
     ----------
@@ -97,14 +96,17 @@ def plot_origami(
     heights = sheet_heights(p, layer)
     corners = np.column_stack([p.vertices, heights])[facets.vertices]
     _lay_out(axes, p, heights)
-    colours = pattern_colours(p, n_layers=n_layers)[facets.members]
+    theme = theme_of(axes)
+    colours = pattern_colours(p, palette=theme.regions, n_layers=n_layers)[facets.members]
     colours[:, :3] *= brightness(p, levels_of(heights), facets.offsets, facets.vertices)[:, None]
-    # matplotlib leaves the last side of loops of unequal lengths out if they are not closed.
-    closing = np.column_stack([facets.offsets[:-1], facets.offsets[1:]]).tolist()
-    polygons = [corners[[*range(start, stop), start]] for start, stop in closing]
+    # Closed loops of one length, their first corners repeated: matplotlib fills up shorter ones
+    # with whatever is in memory, and leaves their last sides out.
+    sizes = np.diff(facets.offsets)[:, None]
+    steps = np.minimum(np.arange(sizes.max() + 1), sizes) % sizes
+    polygons = corners[facets.offsets[:-1, None] + steps]
     properties = {
         "facecolor": colours,
-        "edgecolor": INK,
+        "edgecolor": theme.edge,
         "linewidth": _edge_width(axes, len(polygons)),
         "joinstyle": "round",
         "rasterized": len(polygons) > RASTERISE_ABOVE,
@@ -146,14 +148,36 @@ def _lay_out(ax: Axes3D, p: Partition, heights: Floats) -> None:
     low, high = p.slice.polygon.min(axis=0), p.slice.polygon.max(axis=0)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=range_of(heights))
     sides = high - low
-    # The stub takes the zoom for an integer.
-    ax.set_box_aspect(
-        (*sides, RELIEF * sides.max()),
-        zoom=ZOOM,  # pyright: ignore[reportArgumentType]
-    )
+    box = (*sides, RELIEF * sides.max())
     ax.set_proj_type("ortho")
     ax.view_init(ELEVATION, AZIMUTH)
     ax.set_axis_off()
+    ax.set_facecolor("none")
+    ax.set_box_aspect(box)
+    # The stub takes the zoom for an integer.
+    ax.set_box_aspect(box, zoom=_room(ax))  # pyright: ignore[reportArgumentType]
+
+
+def _room(ax: Axes3D) -> float:
+    """How many times larger the box round the surface may be drawn."""
+    x, y, z = np.array([*product(ax.get_xlim(), ax.get_ylim(), ax.get_zlim())]).T
+    x, y, _ = proj3d.proj_transform(x, y, z, ax.get_proj())
+    position = ax.get_position(original=True)
+    room = np.array([position.p0, position.p1]) * ax.figure.bbox.size
+    ax.apply_aspect()
+    # The origin of the picture stays where it is.
+    origin, *shown = ax.transData.transform(np.array([(0.0, 0.0), *zip(x, y, strict=True)]))
+    reach = np.array([np.min(shown, axis=0), np.max(shown, axis=0)]) - origin
+    return float(((room - origin) / reach).min())
+
+
+def box_aspect(slice_: Slice) -> float:
+    """Height of the box round the surface relative to its width, as it is seen."""
+    width, depth = np.ptp(slice_.polygon, axis=0)
+    turn, tilt = np.radians([AZIMUTH, ELEVATION])
+    seen = np.abs([[np.sin(turn), np.cos(turn)], [np.cos(turn), np.sin(turn)]]) @ (width, depth)
+    height = np.sin(tilt) * seen[1] + np.cos(tilt) * RELIEF * max(width, depth)
+    return float(height / seen[0])
 
 
 def _edge_width(ax: Axes3D, n_facets: int) -> float:

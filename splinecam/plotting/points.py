@@ -42,8 +42,8 @@ def plot_points(
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: the current axes of pyplot.
     labels : array_like of int, optional
-        (n,), the inputs' classes, >= 0. There are six colours; the seventh class gets the first
-        one again.
+        (n,), the inputs' classes, >= 0. There are ten colours, with the hues of `plot_classes`; the
+        eleventh class gets the first one again. `mark_classes` adds a key.
     **scatter_kw
         Options of ``Axes.scatter``, such as `s`, `color` or `marker`.
 

@@ -10,11 +10,16 @@ from matplotlib.cbook import normalize_kwargs
 from matplotlib.collections import LineCollection, PathCollection
 
 from splinecam.common.types import Floats, Ints
+from splinecam.errors import InvalidArgumentError
 from splinecam.measures.power import power_diagram
 from splinecam.partition.partition import Partition
 from splinecam.plotting._axes import points_per_unit
 from splinecam.plotting._lines import add_lines, grounded_axes
 from splinecam.plotting._style import POINT_LAYER, RASTERISE_ABOVE, theme_of
+
+MOST_REGIONS = 50_000
+"""Of partitions that are drawn: the time grows with regions times units, and more centroids could
+not be told apart on a page."""
 
 LARGEST_CENTROID = 3.0
 """Diameter in points."""
@@ -61,7 +66,7 @@ def plot_power_diagram(
     Raises
     ------
     InvalidArgumentError
-        If there is no such layer, or `ax` is no axes.
+        If there is no such layer, `ax` is no axes, or there are more than 50,000 regions.
     UnsupportedLayerError
         If the layer has no power diagram: see `power_diagram`.
 
@@ -78,6 +83,11 @@ def plot_power_diagram(
     >>> sorted(centroids.get_offsets().round(6).tolist())
     [[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]]
     """
+    if p.n_regions > MOST_REGIONS:
+        raise InvalidArgumentError(
+            f"p has {p.n_regions:,} regions; accepted: up to {MOST_REGIONS:,}, for instance those "
+            "of a smaller slice (Slice.with_box)"
+        )
     diagram = power_diagram(p, layer)
     middles, areas = _cell_middles(p, diagram.cells)
     places = _fitted(diagram.centroids, diagram.parents, middles)

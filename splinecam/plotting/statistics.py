@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from splinecam.common.types import Floats
 from splinecam.errors import InvalidArgumentError
@@ -28,6 +28,9 @@ WIDE_RATIO = 50.0
 
 CURVE_WIDTH = 1.2
 """Points."""
+
+MARGIN = 0.08
+"""Above the curves, relative to their height."""
 
 STYLES = ("-", "--", ":")
 """Line styles, changed when all colours have been used."""
@@ -162,12 +165,13 @@ def _style(ax: Axes, xlabel: str, ylabel: str) -> None:
     ax.tick_params(which="minor", width=0.4, length=1.5)
     if xlabel == "layer":
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    ax.margins(y=0.08)
     if ax.get_yscale() == "log":
+        ax.margins(y=MARGIN)
         return
-    ax.set_ylim(bottom=0)
+    top = ax.dataLim.y1
+    ax.set_ylim(0, (1 + MARGIN) * top if top > 0 else 1.0)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     if ylabel == "share of regions":
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
     elif ylabel == "regions so far":
         ax.yaxis.set_major_formatter(EngFormatter(sep=""))
