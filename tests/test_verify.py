@@ -112,7 +112,7 @@ def test_network_without_units_is_proved():
 
 @pytest.mark.parametrize("gain", [1.0, 1e9])
 def test_errors_of_terms_that_cancel_are_no_failures(gain):
-    """Far from the origin pre-activations of 1e-6 are sums of terms of 1e5, and rounded as these."""
+    """Far from the origin pre-activations of 1e-6 are sums of terms of 1e5, rounded as these."""
     origin = np.full(2, 1e5)
     model = mlp(2, 32, 16, 1).double()
     generator = torch.Generator().manual_seed(0)
