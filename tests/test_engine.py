@@ -555,6 +555,24 @@ def test_nothing_else_changes(activation):
     assert world(model) == before
 
 
+def test_blas_limit_is_lifted_by_another_thread_than_set_it():
+    """As after an error, when a thread that is busy with a tile is not waited for."""
+    before = threadpool_info()
+    first, last = Workers(n_helpers=0), Workers(n_helpers=0)
+    with first:
+        first.limit_blas()
+        last.limit_blas()
+        limited = [library["num_threads"] for library in threadpool_info() if is_blas(library)]
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(last.__exit__, None, None, None).result()
+    assert set(limited) == {1}
+    assert threadpool_info() == before
+
+
+def is_blas(library: dict[str, object]) -> bool:
+    return library["user_api"] == "blas"
+
+
 def test_partition_keeps_its_network_when_the_model_changes():
     model = default_mlp(2, 16, 16, 1)
     p = on(model, SQUARE)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from comparison import ARRAYS, assert_identical, assert_same_structure, on
+from families import SQUARE, linear
 from families_dag import FAMILIES, STYLES, example
+from oracle import partition, read_sequential
 from oracle_graph import partition_graph
 from splinecam import Partition, RegionLimitError, Slice, compute_partition, engine
 from splinecam.convert import convert
@@ -88,6 +90,12 @@ def test_units_that_vanish_on_areas_do_not_split_cells_without_end(tiled):
     with ThreadPoolExecutor(1) as executor:
         n_leaves = len(tiling.find_leaves(job, job.root(), executor, tiling.FEW_UNITS))
     assert 1 < n_leaves < 2000
+
+
+def test_unit_of_the_first_layer_that_is_at_its_breakpoint_everywhere(tiled):
+    first = linear(np.array([[1.0, 1], [0, 0]]), np.array([0.0, 1]), torch.float64)
+    model = nn.Sequential(first, nn.Hardtanh())
+    assert_same_structure(on(model, SQUARE), partition(read_sequential(model), SQUARE))
 
 
 @pytest.mark.parametrize("pool", [False, True])

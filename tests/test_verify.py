@@ -110,6 +110,22 @@ def test_network_without_units_is_proved():
     assert certificate.n_interval == certificate.n_exact == 0
 
 
+@pytest.mark.parametrize("gain", [1.0, 1e9])
+def test_errors_of_terms_that_cancel_are_no_failures(gain):
+    """Far from the origin pre-activations of 1e-6 are sums of terms of 1e5, rounded as these."""
+    origin = np.full(2, 1e5)
+    model = mlp(2, 32, 16, 1).double()
+    generator = torch.Generator().manual_seed(0)
+    shifts = 1e-6 * torch.rand(32, generator=generator, dtype=torch.float64) - 5e-7
+    with torch.no_grad():
+        model[0].bias.copy_(shifts - model[0].weight @ torch.from_numpy(origin))
+        model[2].weight.mul_(gain)
+    corners = 5e-7 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    p = compute_partition(model, Slice(origin, np.eye(2), corners))
+    certificate = verify(p, model, strict=True)
+    assert certificate.passed, certificate
+
+
 def test_certificate_without_proof_counts_no_signs():
     model = mlp(2, 4, 1)
     certificate = verify(compute_partition(model, SQUARE), model)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 BLOCKS = 16
 """Ranges into which one pass is cut at most; a constant, so that no result depends on threads."""
@@ -132,25 +132,36 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _free_blas() -> None:
+    """Let any thread set limits: from threadpoolctl 3.8 on, only the one that did so first may.
+
+    The last that asks for a limit may be another thread than the first.
+    """
+    if hasattr(OpenBLASController, "clear_controlling_thread"):
+        OpenBLASController.clear_controlling_thread(force=True)
+
+
 class _Limit:
     """Lets products of this process start no threads, from the first that asks to the last."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._stack = ExitStack()
         self._n_users = 0
 
     def begin(self) -> None:
         with self._lock:
             if not self._n_users:
-                self._stack.enter_context(_blas().limit(limits=1, user_api="blas"))
+                _free_blas()
+                self._limiter = _blas().limit(limits=1, user_api="blas")
             self._n_users += 1
 
     def end(self) -> None:
         with self._lock:
             self._n_users -= 1
             if not self._n_users:
-                self._stack.close()
+                _free_blas()
+                self._limiter.restore_original_limits()
+                _free_blas()
 
 
 _limit = _Limit()

@@ -41,11 +41,14 @@ def why_unknown(operation: str) -> str:
     return f"{operation} {why}; {_ACCEPTED}"
 
 
+def reads_values(operation: str) -> bool:
+    """Whether `operation` takes the value of a tensor out of it."""
+    return operation in _READING.split()
+
+
 def why_unreadable(operation: str) -> str:
-    """The reason why `operation` cannot be run on a tensor that has no data."""
-    if operation in _READING.split():
-        return (
-            f"the forward pass reads the value of a tensor ({operation}); control flow that "
-            "depends on the data cannot be followed, only control flow that depends on shapes"
-        )
-    return why_unknown(operation)
+    """The reason why `operation`, which reads values, cannot be run on a tensor without data."""
+    return (
+        f"the forward pass reads the value of a tensor ({operation}); control flow that "
+        "depends on the data cannot be followed, only control flow that depends on shapes"
+    )

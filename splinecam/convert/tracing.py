@@ -24,7 +24,7 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
 from splinecam.convert.calls import Call, Handler, UnfollowableError
-from splinecam.convert.reasons import why_unknown, why_unreadable
+from splinecam.convert.reasons import reads_values, why_unknown, why_unreadable
 from splinecam.convert.replica import Replica
 from splinecam.convert.reshaping import REARRANGING
 from splinecam.convert.sites import Site, line_in_stack, line_in_traceback
@@ -208,7 +208,9 @@ class Recorder:
         try:
             result = call.result
         except FAILURES as error:
-            raise call.unfollowable(why_unreadable(call.operation)) from error
+            if reads_values(call.operation):  # what torch.export cannot follow either
+                raise call.refusal(why_unreadable(call.operation)) from error
+            raise call.unfollowable(why_unknown(call.operation)) from error
         if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             return result
         refusal = _inherited(call).refusal or call.refusal(why_unknown(call.operation))

@@ -87,15 +87,18 @@ def find_supports(
     hinges, columns = np.nonzero(old * is_pure[:, None])
     used, units = np.unique(columns, return_inverse=True)
     offsets = np.searchsorted(hinges, np.arange(layer.n_hinges + 1))
-    slopes = np.concatenate([np.broadcast_to(x.slopes[:, [0, -1]], (x.n_units, 2)) for x in before])
     # Where units have several breakpoints, none of their columns is used.
-    own = [labels.of_units(i) for i in range(number)]
+    none = np.zeros(0, np.intp)
+    own = np.concatenate([none, *(labels.of_units(i) for i in range(number))])
+    entries = np.concatenate([none, *(labels.entries(i) for i in range(number))])
+    ends = [np.broadcast_to(x.slopes[:, [0, -1]], (x.n_units, 2)) for x in before]
+    slopes = np.concatenate([np.zeros((0, 2)), *ends])
     return Supports(
         is_pure,
         offsets,
         units.reshape(-1).astype(np.int32),
-        np.concatenate(own)[used],
-        np.concatenate([labels.entries(i) for i in range(number)])[used],
+        own[used],
+        entries[used],
         np.stack([pack_set(slopes[used, side] == 0) for side in (0, 1)]),
         labels.n_labels,
     )

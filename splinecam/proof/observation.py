@@ -32,7 +32,7 @@ Model: TypeAlias = "nn.Module | ExportedProgram"
 EPS = float(np.finfo(np.float64).eps)
 
 WORST = 1e-6
-"""Where bounds of rounding errors are cut off, relative to the largest numbers in a layer.
+"""Where bounds of rounding errors are cut off, relative to the largest numbers in a network.
 
 In deep networks the worst cases multiply up to far more than what happens.
 """
@@ -248,11 +248,13 @@ def _noise(program: Program, slice_: Slice, sizes: list[Tensor]) -> list[Tensor]
     """Bounds of the errors with which a program's values are computed on a slice.
 
     A running error analysis (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed.,
-    2002, §3.3) with the values' largest sizes on the slice; all roundings count twice.
+    2002, §3.3) with the values' largest sizes on the slice; all roundings count twice. Terms of a
+    sum that cancel, as they do on a small slice far from the origin, leave their errors behind: the
+    bounds are cut off later by how much smaller than its terms a step's result is.
     """
     far = np.abs(slice_.origin) + np.abs(slice_.polygon).max(axis=0) @ np.abs(slice_.basis)
     noise = [16 * EPS * torch.from_numpy(far).reshape(slice_.input_shape)]
-    largest = 0.0
+    largest, cancelled = 0.0, 1.0
     for step, made in zip(program.steps, sizes[1:], strict=True):
         errors, read = ([values[i][None] for i in step.inputs] for values in (noise, sizes))
         if isinstance(step, PiecewiseLinear):
@@ -263,7 +265,18 @@ def _noise(program: Program, slice_: Slice, sizes: list[Tensor]) -> list[Tensor]
             error = step(*errors)
         else:
             magnitudes = step.magnitudes()
-            error = magnitudes.linear(*errors) + (step.n_terms + 2) * EPS * magnitudes(*read)
+            terms = magnitudes(*read)
+            error = magnitudes.linear(*errors) + (step.n_terms + 2) * EPS * terms
+            cancelled = max(cancelled, _quotient(terms.max(), made.max()))
         largest = max(largest, float(made.max()))
-        noise.append(error[0].clamp(max=WORST * largest))
+        if np.isfinite(cancelled):
+            error = error.clamp(max=WORST * largest * cancelled)
+        noise.append(error[0])
     return noise
+
+
+def _quotient(terms: Tensor, made: Tensor) -> float:
+    """How much larger than its result a sum's terms are; infinite where nothing is left of them."""
+    if not terms:
+        return 1.0
+    return float(terms / made) if made else np.inf
