@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from splinecam._kernels.arrays import Mesh
-from splinecam._kernels.traversal import collect_patterns
 from splinecam._kernels.winners import count_changes, find_winners, list_changes
 from splinecam.common.workers import Workers
 from splinecam.cutting.dissolve import Dissolved, dissolve
-from splinecam.cutting.flips import choose_flips
+from splinecam.cutting.flips import choose_flips, patterns_in
 from splinecam.cutting.labels import Labels
 from splinecam.cutting.mesh import NOTHING_SHARED, VALUE_GRAIN, Shared
 from splinecam.network.tournaments import Tournament
@@ -160,36 +159,15 @@ def _rises_from_rim(
     edges, rows = np.unique(positive.edges, return_inverse=True)
     faces, own = np.unique(mesh.edge_faces[edges, 0], return_inverse=True)
     first, stop = labels.nodes(step)
-    inside = _won(mesh, shared, root, labels, (first, stop), faces)[own]
+    at_root = root[labels.units.n_units + first : labels.units.n_units + stop]
+    nodes = np.arange(first, stop) + labels.units.n_hinges
+    inside = patterns_in(mesh, shared, at_root, nodes, labels.n_labels, faces)[own]
     along = inside.copy()
-    along[rows, (positive.codes >> 1) - labels.units.n_hinges - first] = 0
+    along[rows, (positive.codes >> 1) - nodes[0]] = 0
     rises = _places(brackets, inside) - _places(brackets, along)
     which, open_groups = np.nonzero(rises)
     codes = _codes(labels, step, groups[open_groups], rises[which, open_groups])
     return _Changes(edges[which], codes)
-
-
-def _won(
-    mesh: Mesh,
-    shared: Shared,
-    root: np.ndarray,
-    labels: Labels,
-    nodes: tuple[int, int],
-    faces: np.ndarray,
-) -> np.ndarray:
-    """Which nodes (n, nodes) the later candidate wins in faces (n,)."""
-    first, stop = nodes
-    rows = np.full(len(mesh.face_offsets) - 1, -1, np.int32)
-    rows[faces] = np.arange(len(faces))
-    n_units, n_hinges = labels.units.n_units, labels.units.n_hinges
-    own = root[n_units + first : n_units + stop]
-    won = np.empty((len(faces), stop - first), root.dtype)
-    chosen = np.arange(n_hinges + first, n_hinges + stop)
-    flips = choose_flips(chosen, labels.n_labels, mesh.edge_labels, shared)
-    loops = (mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces)
-    start = int(mesh.edge_faces[0, 0])
-    collect_patterns(start, np.append(own, root.dtype.type(0)), *loops, flips, rows, won, 0)
-    return won
 
 
 def _places(brackets: np.ndarray, won: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ shared with exactly one other tile, or lies on a side of the slice. Where tiles 
 a side only, the side is divided by corners at which the polygon does not turn.
 
 What a hinge does along a seam is seen alike from both tiles, since it is continuous: the two sides
-have the same breaks. Where it vanishes all along a piece, it may be positive on either side, on both
-or on none: a seam stays where the patterns on its sides differ, and each tile tells by how much its
-own exceeds that on the seam itself, where what vanishes is not positive.
+have the same breaks. Where it vanishes all along a piece, it may be positive on one side, on both
+or on none. A seam stays where the patterns on its sides differ; each tile tells by how much its own
+exceeds that on the seam itself, where what vanishes is not positive.
 """
 
 from __future__ import annotations
