@@ -22,7 +22,7 @@ from benchmarks.networks import mlp, seconds
 from splinecam.common.workers import Workers, n_processors
 from splinecam.convert import convert
 from splinecam.cutting.numbering import renumber
-from splinecam.tiling.jobs import Job, cut_leaves, find_leaves
+from splinecam.tiling.jobs import FEW_UNITS, Job, cut_leaves, find_leaves
 from splinecam.tiling.stitch import stitch
 from splinecam.tiling.tiles import number_corners
 
@@ -127,12 +127,12 @@ def stages(model: nn.Module, slice_: sc.Slice) -> dict[str, float]:
         workers.limit_blas()
         root = job.root()
         times.append(time.perf_counter())
-        leaves = find_leaves(job, root, executor)
+        leaves = find_leaves(job, root, executor, FEW_UNITS)
         times.append(time.perf_counter())
         tiles = list(cut_leaves(job, leaves, executor))
         times.append(time.perf_counter())
         numbers = number_corners(leaf.cell for leaf in leaves)
-        mesh, shared = stitch(tile.mesh(numbers) for tile in tiles)
+        mesh, shared = stitch((tile.mesh(numbers) for tile in tiles), root.network.units)
         times.append(time.perf_counter())
         renumber(mesh, shared)
         times.append(time.perf_counter())

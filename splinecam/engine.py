@@ -249,6 +249,7 @@ class _Engine:
     def _partition(self) -> Partition:
         """The partition by the steps that are finished."""
         n_layers, mesh, shared, root_pattern = self._subdivision.finished
+        shared = shared.take(mesh.edge_faces[shared.edges, 1] >= 0)
         network = self._network.head(n_layers)
         pattern = root_pattern[: network.units.n_units]
         return make_partition(self._slice, network, mesh, shared, pattern)

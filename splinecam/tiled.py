@@ -86,7 +86,7 @@ class TiledPartition:
                     root_pattern = tile.finished.root_pattern
                 yield tile.mesh(numbers)
 
-        mesh, shared = renumber(*stitch(meshes()))
+        mesh, shared = renumber(*stitch(meshes(), root.network.units))
         whole = make_partition(self._job.slice_, root.network, mesh, shared, root_pattern)
         if whole.n_regions > self._max_regions:
             raise RegionLimitError(

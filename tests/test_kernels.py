@@ -229,7 +229,8 @@ for name in FAMILIES:
             measure(on(*example(name, seed)))
 for name in ("integer", "tent"):
     model, polygon = example(name, 0)
-    renumber(*stitch(tiled(model, cut(polygon, np.random.default_rng(0)))))
+    tiles = tiled(model, cut(polygon, np.random.default_rng(0)))
+    renumber(*stitch(tiles, on(model, polygon).network.units))
 """
 
 

@@ -16,6 +16,7 @@ from meshes import assert_same, extent, mesh_of
 from splinecam import InvalidArgumentError, InvariantError, Partition
 from splinecam.cutting.mesh import NOTHING_SHARED, Mesh, Shared, polygon_mesh
 from splinecam.cutting.numbering import renumber
+from splinecam.network.units import Units
 from splinecam.tiling.rims import Joined, join_rims, take_rim
 from splinecam.tiling.seams import Sides, TileMesh, find_corners, match_pieces
 from splinecam.tiling.stitch import stitch
@@ -24,12 +25,14 @@ from tiles import cut, fan, quadtree, tiled
 
 BOX = np.array([[0.0, 0], [2, 0], [2, 1], [0, 1]])
 
+PLAIN = Units(("relu",), (20,), (1,), (False,))
+
 
 def assert_whole(tiles: list[TileMesh], p: Partition) -> None:
     """Assert that tiles make up a partition."""
     size = extent(p.slice.polygon)
-    assert_same(stitch(tiles), mesh_of(p), 1e-12 * size)
-    areas, joined = region_areas(tiles)
+    assert_same(stitch(tiles, p.network.units), mesh_of(p), 1e-12 * size)
+    areas, joined = region_areas(tiles, p.network.units)
     tolerance = 1e-11 * size * np.ptp(p.slice.polygon, axis=0).max()
     np.testing.assert_allclose(np.sort(areas), np.sort(p.areas), atol=tolerance)
     ends = p.vertices[p.edges]
@@ -39,10 +42,10 @@ def assert_whole(tiles: list[TileMesh], p: Partition) -> None:
     np.testing.assert_allclose(sum(inner, along_seams), lengths, atol=1e-10 * size)
 
 
-def region_areas(tiles: list[TileMesh]) -> tuple[np.ndarray, Joined]:
+def region_areas(tiles: list[TileMesh], units: Units = PLAIN) -> tuple[np.ndarray, Joined]:
     """The areas of all regions, from the rims of tiles; and what these make up."""
     rims, inner = zip(*(take_rim(tile, face_areas(tile.mesh)) for tile in tiles), strict=True)
-    joined = join_rims(rims)
+    joined = join_rims(rims, units)
     return np.concatenate([joined.areas, *inner]), joined
 
 
@@ -100,7 +103,7 @@ def test_many_regions():
 def test_result_is_a_partition():
     model = default_mlp(2, 20, 20, 3)
     p = on(model, HEXAGON)
-    mesh, shared = renumber(*stitch(tiled(model, fan(HEXAGON))))
+    mesh, shared = renumber(*stitch(tiled(model, fan(HEXAGON)), p.network.units))
     stitched = replace(
         p,
         vertices=mesh.vertices,
@@ -118,10 +121,11 @@ def test_result_is_a_partition():
 def test_order_of_tiles_does_not_matter():
     model = default_mlp(2, 20, 20, 3)
     tiles = tiled(model, quadtree(SQUARE, np.random.default_rng(3), depth=2))
-    expected = stitch(tiles)
+    units = on(model, SQUARE).network.units
+    expected = stitch(tiles, units)
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(len(tiles))
-        assert_same(stitch(tiles[k] for k in order), expected, 1e-14)
+        assert_same(stitch((tiles[k] for k in order), units), expected, 1e-14)
 
 
 def test_one_tile_is_the_whole():
@@ -132,7 +136,7 @@ def test_one_tile_is_the_whole():
     assert_whole([tile], p)
     # The first corner of a tile need not be the slice's.
     turned = tile._replace(sides=(np.arange(6) + 2) % 6)
-    whole, _ = stitch([turned])
+    whole, _ = stitch([turned], p.network.units)
     np.testing.assert_array_equal(whole.vertices[:6], np.roll(HEXAGON, 2, axis=0))
 
 
@@ -140,7 +144,7 @@ def test_tiles_are_left_alone():
     model, polygon = tent_map(2), UNIT_SQUARE
     tiles = tiled(model, quadtree(polygon, np.random.default_rng(0), depth=2))
     before = [[array.copy() for array in (*tile.mesh, *tile.shared)] for tile in tiles]
-    stitch(tiles)
+    stitch(tiles, PLAIN)
     for tile, arrays in zip(tiles, before, strict=True):
         for array, copy in zip((*tile.mesh, *tile.shared), arrays, strict=True):
             np.testing.assert_array_equal(array, copy)
@@ -183,7 +187,7 @@ def halves(left: Shared = NOTHING_SHARED, right: Shared = NOTHING_SHARED) -> lis
 
 
 def share(edge: int, *codes: int) -> Shared:
-    return Shared(np.full(len(codes), edge), np.array(codes))
+    return Shared(np.full(len(codes), edge), np.array(codes, np.int64))
 
 
 def box_mesh() -> Mesh:
@@ -192,16 +196,16 @@ def box_mesh() -> Mesh:
 
 def test_seam_without_hinges_vanishes():
     tiles = halves()
-    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+    assert_same(stitch(tiles, PLAIN), (box_mesh(), NOTHING_SHARED))
     assert len(region_areas(tiles)[0]) == 1
 
 
 def test_hinge_that_flips_across_a_seam_makes_an_edge():
     """Its first hinge is positive on its left; hinges without a change leave no trace."""
-    left, right = share(1, 2 * 5, 2 * 7 + 1, 2 * 8), share(3, 2 * 5, 2 * 7, 2 * 8 + 1)
+    left, right = share(1, 2 * 5, 2 * 8), share(3, 2 * 5, 2 * 7)
     tiles = halves(left, right)
     tiles[0].mesh.widths[1] = 1e-15
-    mesh, shared = stitch(tiles)
+    mesh, shared = stitch(tiles, PLAIN)
     assert len(region_areas(tiles)[0]) == 2
     (edge,) = np.flatnonzero(mesh.edge_faces[:, 1] >= 0)
     assert mesh.edge_labels[edge] == 7
@@ -209,28 +213,59 @@ def test_hinge_that_flips_across_a_seam_makes_an_edge():
     assert mesh.vertices[mesh.edges[edge]].tolist() == [[1, 1], [1, 0]]
     assert [array.tolist() for array in shared] == [[edge], [2 * 8 + 1]]
     assert len(mesh.face_halfedges) == 8
-    assert_same((mesh, shared), stitch(tiles[::-1]))
+    assert_same((mesh, shared), stitch(tiles[::-1], PLAIN))
 
 
 def test_hinge_that_does_not_flip_is_no_edge():
     """It vanishes along the seam and has the same sign on both sides."""
-    tiles = halves(share(1, 10, 13), share(3, 10, 13))
-    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+    tiles = halves(share(1, 10, 14), share(3, 10, 14))
+    assert_same(stitch(tiles, PLAIN), (box_mesh(), NOTHING_SHARED))
     assert len(region_areas(tiles)[0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "label", "ends"),
+    [
+        ((), (), None, None),
+        ((2,), (2,), None, None),
+        ((1,), (), 1, [[1, 0], [1, 1]]),
+        ((), (3,), 3, [[1, 1], [1, 0]]),
+        ((3,), (1,), 2, [[1, 0], [1, 1]]),
+        ((1,), (2,), 1, [[1, 1], [1, 0]]),
+    ],
+)
+def test_places_in_a_max_group_rise_on_both_sides(left, right, label, ends):
+    """Hinge j: the greatest entry's place is j + 1 greater than that of the first on the seam."""
+    units = Units(("relu", "max"), (5, 2), (1, 4), (False, True))
+    base = 5 + 4
+    tiles = halves(
+        share(1, *(2 * (base + rise - 1) for rise in left)),
+        share(3, *(2 * (base + rise - 1) for rise in right)),
+    )
+    mesh, shared = stitch(tiles, units)
+    assert not len(shared.edges)
+    inner = np.flatnonzero(mesh.edge_faces[:, 1] >= 0)
+    _, joined = region_areas(tiles, units)
+    if label is None:
+        assert len(inner) == len(joined.hinges) == 0
+    else:
+        assert mesh.edge_labels[inner] == joined.hinges == base + label - 1
+        assert mesh.vertices[mesh.edges[inner[0]]].tolist() == ends
+        assert joined.lengths.tolist() == [1.0]
+
+
 def test_hinges_along_the_boundary_are_forgotten():
-    tiles = halves(share(0, 10), share(1, 13))
-    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+    tiles = halves(share(0, 10), share(1, 12))
+    assert_same(stitch(tiles, PLAIN), (box_mesh(), NOTHING_SHARED))
 
 
 def test_first_tile_gives_the_coordinates():
     tiles = halves()
     tiles[1].mesh.vertices[:] += 1e-15
-    kept = share(1, 10), share(3, 11)
+    kept = share(1, 10), NOTHING_SHARED
     tiles = [tile._replace(shared=shared) for tile, shared in zip(tiles, kept, strict=True)]
     for order in (tiles, tiles[::-1]):
-        mesh, _ = stitch(order)
+        mesh, _ = stitch(order, PLAIN)
         inner = mesh.edges[mesh.edge_faces[:, 1] >= 0][0]
         given = [order[0].mesh.vertices[k].tolist() for k in ([1, 2] if order is tiles else [0, 3])]
         assert sorted(mesh.vertices[inner].tolist()) == sorted(given)
@@ -243,7 +278,7 @@ def test_quadtree_without_edges_is_one_region(seed):
         TileMesh(polygon_mesh(tile.polygon), NOTHING_SHARED, tile.corners, tile.sides)
         for tile in quadtree(BOX, np.random.default_rng(seed), depth=4)
     ]
-    assert_same(stitch(tiles), (box_mesh(), NOTHING_SHARED))
+    assert_same(stitch(tiles, PLAIN), (box_mesh(), NOTHING_SHARED))
     assert len(region_areas(tiles)[0]) == 1
 
 
@@ -252,21 +287,21 @@ def test_quadtree_without_edges_is_one_region(seed):
 
 def assert_refused(tiles: list[TileMesh], message: str) -> None:
     with pytest.raises(InvariantError, match=message):
-        stitch(tiles)
+        stitch(tiles, PLAIN)
     with pytest.raises(InvariantError, match=message):
         region_areas(tiles)
 
 
 def test_no_tiles_are_refused():
     with pytest.raises(InvariantError, match="there are no tiles"):
-        stitch([])
+        stitch([], PLAIN)
 
 
 def test_more_edges_than_numbers_are_refused():
     left, right = halves()
     mesh = right.mesh._replace(edges=np.broadcast_to(np.int32(0), (2**30, 2)))
     with pytest.raises(InvalidArgumentError, match="tiles has 1,073,741,828 edges; accepted: up"):
-        stitch([left, right._replace(mesh=mesh)])
+        stitch([left, right._replace(mesh=mesh)], PLAIN)
 
 
 def test_breaks_on_one_side_only_are_refused():
@@ -283,19 +318,12 @@ def linear_fold() -> nn.Sequential:
     return nn.Sequential(linear(np.array([[0.0, 2]]), np.array([-1.0]), torch.float64), nn.ReLU())
 
 
-def test_hinges_on_one_side_only_are_refused():
-    assert_refused(
-        halves(share(1, 10, 12), share(3, 10)),
-        "hinge 6 vanishes along a seam in one of its two tiles only",
-    )
-
-
 def test_sides_that_are_not_chains_are_refused():
     left, right = halves()
     mesh = right.mesh._replace(edge_labels=right.mesh.edge_labels[::-1].copy())
     tiles = [left, right._replace(mesh=mesh)]
     with pytest.raises(InvariantError, match="side 0 of tile 1 is not a chain of edges with its"):
-        stitch(tiles)
+        stitch(tiles, PLAIN)
     with pytest.raises(InvariantError, match="side 0 of tile 0 is not a chain of edges with its"):
         take_rim(tiles[1], np.ones(1))
 

@@ -17,9 +17,18 @@ from families import SQUARE, linear
 from families_dag import FAMILIES, STYLES, example
 from oracle import partition, read_sequential
 from oracle_graph import partition_graph
-from splinecam import Partition, RegionLimitError, Slice, compute_partition, engine
+from splinecam import (
+    Partition,
+    PartitionStream,
+    RegionLimitError,
+    Slice,
+    compute_partition,
+    engine,
+    verify,
+)
 from splinecam.convert import convert
 from splinecam.tiling import jobs as tiling
+from splinecam.tiling import tiles
 from splinecam.tiling.jobs import Job
 
 INTEGERS = [name for name in ARRAYS if name != "vertices"]
@@ -30,6 +39,13 @@ def tiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chains are tiled too, and tiles have few units."""
     monkeypatch.setattr(engine, "is_chain", lambda program: False)
     monkeypatch.setattr(tiling, "FEW_UNITS", 30)
+
+
+@pytest.fixture
+def coarse(tiled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 64 tiles."""
+    monkeypatch.setattr(tiling, "FEW_UNITS", 16)
+    monkeypatch.setattr(tiling, "SMALLEST", 0.25)
 
 
 class Digits(nn.Module):
@@ -82,6 +98,73 @@ def test_tiles_of_graphs_change_nothing(style, tiled, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(tiling, "FEW_UNITS", 10**9)
             assert_same_integers(found, on(model, polygon))
+
+
+@pytest.mark.parametrize("style", [style for style in STYLES if style != "generic"])
+def test_seams_on_lines_of_graphs_change_nothing(style, coarse, monkeypatch):
+    """Cells are halved, and lines of small integers lie where they are."""
+    monkeypatch.setattr(tiles, "SHARE", 0.5)
+    for family in FAMILIES:
+        model, graph, _ = example(family, style, 0)
+        found = on(model, SQUARE)
+        found.check_invariants()
+        assert_same_structure(found, partition_graph(graph, SQUARE))
+
+
+def seam_places(low: float, high: float, n_splits: int) -> list[float]:
+    """Where cells are split along an axis."""
+    if not n_splits:
+        return []
+    place = low + tiles.SHARE * (high - low)
+    return [
+        *seam_places(low, place, n_splits - 1),
+        place,
+        *seam_places(place, high, n_splits - 1),
+    ]
+
+
+def folded_on_seams(rng: np.random.Generator) -> nn.Sequential:
+    """Units that vanish on seams of the square, and others that vanish where these do."""
+    places = rng.choice(seam_places(-1, 1, 2), 8)
+    signs = rng.choice([-1.0, 1.0], 8)
+    directions = signs[:, None] * np.eye(2)[rng.integers(2, size=8)]
+    directions[7], places[7] = rng.normal(size=2), 0.1
+    parts = {
+        0: (directions, -signs * places),
+        2: (rng.integers(-1, 2, size=(6, 8)), np.zeros(6)),
+        7: (rng.integers(-2, 3, size=(3, 4)), np.zeros(3)),
+    }
+    model = nn.Sequential(
+        *(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 6), nn.LeakyReLU(0.25)),
+        *(nn.Unflatten(1, (1, 6)), nn.MaxPool1d(3, stride=1), nn.Flatten()),
+        *(nn.Linear(4, 3), nn.ReLU()),
+    ).double()
+    with torch.no_grad():
+        for number, (weight, bias) in parts.items():
+            model[number].weight.copy_(torch.from_numpy(weight))
+            model[number].bias.copy_(torch.from_numpy(bias))
+    return model
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lines_on_seams_are_not_lost(seed, coarse, monkeypatch):
+    model, square = folded_on_seams(np.random.default_rng(seed)), Slice.box((-1, 1), (-1, 1))
+    found = compute_partition(model, square)
+    certificate = verify(found, model, strict=True)
+    assert certificate.passed, str(certificate)
+    stream = PartitionStream(model, square)
+    assert stream.n_tiles > 4
+    for _ in stream:
+        pass
+    monkeypatch.setattr(tiling, "FEW_UNITS", 10**9)
+    whole = compute_partition(model, square)
+    assert_same_integers(found, whole)
+    assert stream.count_regions() == whole.n_regions
+    np.testing.assert_allclose(stream.totals.area_powers[1], (whole.areas**2).sum())
+    ends = whole.vertices[whole.edges]
+    lengths = np.hypot(*(ends[:, 1] - ends[:, 0]).T)
+    expected = np.bincount(whole.edge_layers + 1, lengths, 1 + len(whole.layer_names))[1:]
+    np.testing.assert_allclose(stream.totals.edge_lengths, expected)
 
 
 def test_units_that_vanish_on_areas_do_not_split_cells_without_end(tiled):

@@ -146,10 +146,10 @@ def _flips_across_seams(
                 here = patterns[k][partitions[k].edge_regions[edge, 0]].astype(int)
                 there = patterns[other][partitions[other].edge_regions[partner, 0]].astype(int)
                 for hinge in _hinges_between(partitions[k], here, there):
-                    positive = hinge >= 0
-                    hinge = hinge if positive else ~hinge
-                    found[k].append((edge, 2 * hinge + (not positive)))
-                    found[other].append((partner, 2 * hinge + positive))
+                    if hinge >= 0:
+                        found[k].append((edge, 2 * hinge))
+                    else:
+                        found[other].append((partner, 2 * ~hinge))
     return found
 
 

@@ -70,10 +70,11 @@ def collect_signs(start, stop, mesh, signs, zeros, faces):
 
 @njit(**BORROWING)
 def vanishing_edges(mesh, faces, zeros, chosen, found, hinges, sides):
-    """List the inner edges along which a chosen hinge vanishes while its signs beside differ.
+    """List the edges along which a chosen hinge vanishes while its signs beside differ.
 
     Writes edges, hinges and the signs on the left and on the right, as far as there is room, and
-    returns how many there are. A sign is 0 where the hinge vanishes on the whole face.
+    returns how many there are. A sign is 0 where the hinge vanishes on the whole face, and right of
+    outer edges.
     """
     count = 0
     for e in range(mesh.edges.shape[0]):
@@ -81,13 +82,15 @@ def vanishing_edges(mesh, faces, zeros, chosen, found, hinges, sides):
         b = zeros.rows[mesh.edges[e, 1]]
         left = mesh.edge_faces[e, 0]
         right = mesh.edge_faces[e, 1]
-        if a < 0 or b < 0 or right < 0:
+        if a < 0 or b < 0:
             continue
         for w in range(zeros.words.shape[1]):
             both = zeros.words[a, w] & zeros.words[b, w] & chosen[w]
-            both &= (faces.positive[left, w] ^ faces.positive[right, w]) | (
-                faces.negative[left, w] ^ faces.negative[right, w]
-            )
+            positive, negative = faces.positive[left, w], faces.negative[left, w]
+            if right >= 0:
+                positive ^= faces.positive[right, w]
+                negative ^= faces.negative[right, w]
+            both &= positive | negative
             while both != uint64(0):
                 bit = uint64(trailing_zeros(both))
                 both &= both - uint64(1)
@@ -96,9 +99,14 @@ def vanishing_edges(mesh, faces, zeros, chosen, found, hinges, sides):
                     hinges[count] = w * BITS + np.int64(bit)
                     for side in range(2):
                         f = mesh.edge_faces[e, side]
-                        positive = np.int64((faces.positive[f, w] >> bit) & uint64(1))
-                        sides[count, side] = positive - np.int64(
-                            (faces.negative[f, w] >> bit) & uint64(1)
-                        )
+                        sides[count, side] = _sign_on(faces, f, w, bit) if f >= 0 else 0
                 count += 1
     return count
+
+
+@njit(**BORROWING)
+def _sign_on(faces, face, word, bit):
+    """The sign of a hinge on a face."""
+    positive = (faces.positive[face, word] >> bit) & uint64(1)
+    negative = (faces.negative[face, word] >> bit) & uint64(1)
+    return np.int64(positive) - np.int64(negative)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from splinecam._kernels.traversal import Flips
+from splinecam._kernels.arrays import Mesh
+from splinecam._kernels.traversal import Flips, collect_patterns
+from splinecam.cutting.mesh import Shared
 from splinecam.network.units import Units
 
 
@@ -61,6 +63,38 @@ def choose_flips(chosen: np.ndarray, n_labels: int, labels: np.ndarray, shared: 
         entries[codes >> 1],
         (1 - 2 * (codes & 1)).astype(np.int16),
     )
+
+
+def patterns_in(
+    mesh: Mesh,
+    shared: Shared,
+    own: np.ndarray,
+    chosen: np.ndarray,
+    n_labels: int,
+    faces: np.ndarray,
+) -> np.ndarray:
+    """Patterns (n, k) of the units of a few hinges in distinct faces (n,).
+
+    Parameters
+    ----------
+    mesh, shared
+        With labels as for `find_flips`.
+    own : ndarray
+        (k,) the pattern in the face left of edge 0.
+    chosen, n_labels
+        As for `choose_flips`.
+    faces : ndarray
+    """
+    rows = np.full(len(mesh.face_offsets) - 1, -1, np.int32)
+    rows[faces] = np.arange(len(faces))
+    patterns = np.empty((len(faces), len(own)), own.dtype)
+    collect_patterns(
+        int(mesh.edge_faces[0, 0]),
+        np.append(own, own.dtype.type(0)),
+        *(mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces),
+        *(choose_flips(chosen, n_labels, mesh.edge_labels, shared), rows, patterns, 0),
+    )
+    return patterns
 
 
 def _offsets(edges: np.ndarray, n_edges: int) -> np.ndarray:

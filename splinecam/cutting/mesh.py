@@ -25,10 +25,18 @@ VALUE_GRAIN = 2**18
 
 
 class Shared(NamedTuple):
-    """Hinges that edges have beside the one that labels them."""
+    """Hinges that edges have beside the one that labels them.
+
+    While a patch is cut, outer edges have those along which they vanish and that are positive
+    inside: beyond the patch they may be so or not.
+    """
 
     edges: np.ndarray  # (n,) int64, ascending
     codes: np.ndarray  # (n,) int64: 2 * label + (1 where it is positive on the right)
+
+    def take(self, chosen: np.ndarray) -> Shared:
+        """Those that a mask (n,) chooses."""
+        return Shared(self.edges[chosen], self.codes[chosen])
 
 
 def places_within(counts: np.ndarray) -> np.ndarray:

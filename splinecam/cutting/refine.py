@@ -311,7 +311,10 @@ class Cutter:
         return Shared(edges[order], codes[order])
 
     def _vanishing(self, twins: Twins) -> tuple[np.ndarray, np.ndarray]:
-        """Old edges along which hinges vanish but are positive on one side, with their codes."""
+        """Old edges along which hinges vanish but are positive on one side, with their codes.
+
+        Nothing is positive right of outer edges.
+        """
         room = 1024
         while True:
             edges, hinges = np.empty(room, np.int64), np.empty(room, np.int64)

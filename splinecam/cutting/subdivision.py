@@ -53,6 +53,9 @@ class Finished(NamedTuple):
     n_layers: int
     mesh: Mesh
     shared: Shared
+    """Outer edges still have the hinges that vanish along them and are positive inside; for a max
+    group the one across which the place of the greatest entry rises from that on the edge, where
+    several are, to that inside."""
     root_pattern: np.ndarray
     """(n_units,) unsigned: the pattern of the region left of edge 0."""
 

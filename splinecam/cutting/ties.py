@@ -13,9 +13,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from splinecam._kernels.traversal import collect_patterns, incident_edges
+from splinecam._kernels.traversal import incident_edges
 from splinecam._kernels.words import BITS, unpack_set
-from splinecam.cutting.flips import choose_flips
+from splinecam.cutting.flips import patterns_in
 from splinecam.cutting.labels import Labels
 from splinecam.cutting.mesh import PatternedMesh, places_within
 from splinecam.network.planar import PlanarNetwork
@@ -95,17 +95,9 @@ class Ties(NamedTuple):
         mesh, shared, root = patterned
         n_nodes = len(self.tournament.children)
         chosen, inverse = np.unique(faces, return_inverse=True)
-        rows = np.full(len(mesh.face_offsets) - 1, -1, np.int32)
-        rows[chosen] = np.arange(len(chosen))
         own = root[self.first_entry : self.first_entry + n_nodes]
-        patterns = np.empty((len(chosen), n_nodes), root.dtype)
         labels = np.arange(self.first_label, self.first_label + n_nodes)
-        collect_patterns(
-            int(mesh.edge_faces[0, 0]),
-            np.append(own, root.dtype.type(0)),
-            *(mesh.face_offsets, mesh.face_halfedges, mesh.edge_faces),
-            *(choose_flips(labels, self.n_labels, mesh.edge_labels, shared), rows, patterns, 0),
-        )
+        patterns = patterns_in(mesh, shared, own, labels, self.n_labels, chosen)
         return patterns[inverse.reshape(-1)]
 
 

@@ -47,5 +47,5 @@ def tile_partition(slice_: Slice, network: ReducedNetwork, tile: Tile) -> Partit
     part = Slice(slice_.origin, slice_.basis, corners, slice_.input_shape)
     _, mesh, shared, root_pattern = tile.finished
     numbers = np.arange(len(tile.cell.points))
-    mesh, shared = stitch([TileMesh(mesh, shared, numbers, sides)])
+    mesh, shared = stitch([TileMesh(mesh, shared, numbers, sides)], network.units)
     return make_partition(part, network, mesh, shared, root_pattern)

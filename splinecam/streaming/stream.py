@@ -130,7 +130,8 @@ class PartitionStream:
         """What the tiles that are finished sum up to."""
         if self._totals is None:
             parts, rims = zip(*self._parts.values(), strict=True) if self._parts else ((), ())
-            self._totals = total(parts, join_rims(rims), self._root.network)
+            network = self._root.network
+            self._totals = total(parts, join_rims(rims, network.units), network)
         return self._totals
 
     def count_regions(self) -> int:

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from splinecam.common.types import Floats, Ints
+from splinecam.network.units import Units
 from splinecam.tiling.seams import (
     Facing,
     Sides,
@@ -44,7 +45,7 @@ class Rim(NamedTuple):
     areas: Floats
     """(F,) float64: of the tile's faces that have pieces."""
     pieces: Ints
-    """(k,) int64: pieces along which hinges vanish."""
+    """(k,) int64: pieces along which hinges vanish that are positive inside."""
     codes: Ints
     """(k,) int64: the hinges, as in `TileMesh.shared`."""
 
@@ -87,13 +88,15 @@ def take_rim(tile: TileMesh, areas: Floats) -> tuple[Rim, Floats]:
     return rim, np.delete(areas, touching)
 
 
-def join_rims(rims: Sequence[Rim]) -> Joined:
+def join_rims(rims: Sequence[Rim], units: Units) -> Joined:
     """Join the regions of tiles over the seams between them.
 
     Parameters
     ----------
     rims : sequence of Rim
         Of tiles of one slice, not necessarily all.
+    units : Units
+        Of the network.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def join_rims(rims: Sequence[Rim]) -> Joined:
     facing = match_pieces(sides._replace(sides=np.where(is_open, INSIDE, numbers)))
     faces = _numbered_on(columns["faces"], columns["areas"])
     pieces = _numbered_on(columns["pieces"], columns["faces"])
-    flips = find_flips(facing, pieces, whole["codes"])
+    flips = find_flips(facing, pieces, whole["codes"], units)
     heads = np.diff(flips.indices, prepend=-1) != 0
     is_real = np.zeros(len(facing.first), bool)
     is_real[flips.indices[heads]] = True

@@ -5,7 +5,9 @@ shared with exactly one other tile, or lies on a side of the slice. Where tiles 
 a side only, the side is divided by corners at which the polygon does not turn.
 
 What a hinge does along a seam is seen alike from both tiles, since it is continuous: the two sides
-have the same breaks.
+have the same breaks. Where it vanishes all along a piece, it may be positive on one side, on both
+or on none. A seam stays where the patterns on its sides differ; each tile tells by how much its own
+exceeds that on the seam itself, where what vanishes is not positive.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from splinecam._kernels.arrays import Mesh
 from splinecam._kernels.stitch import follow_sides
 from splinecam.cutting.mesh import Shared, places_within
 from splinecam.errors import InvariantError
+from splinecam.network.units import Units
 
 
 class TileMesh(NamedTuple):
@@ -27,8 +30,9 @@ class TileMesh(NamedTuple):
     """Vertices 0 … n - 1 are the polygon's corners, counter-clockwise; an outer edge between
     corners s and s + 1 has label -1 - s, and inner edges have the labels of the whole network."""
     shared: Shared
-    """Of its edges. Outer edges on seams have all hinges that vanish along them: ``2 h`` where
-    hinge h is positive inside the tile, ``2 h + 1`` elsewhere."""
+    """Of its edges. Outer edges on seams have ``2 h`` for each hinge h that vanishes along them and
+    is positive inside the tile. Of a max group that is the hinge across which the place of its
+    greatest entry rises, from the first of those that tie on the seam to that inside."""
     corners: np.ndarray
     """(n,) int64, not negative: numbers of the corners, the same in all tiles."""
     sides: np.ndarray
@@ -149,7 +153,7 @@ def _require(fine: np.ndarray, ends: np.ndarray, fault: str, *numbers: np.ndarra
         raise InvariantError(f"the seam between corners {a} and {b} {fault.format(*numbers_there)}")
 
 
-def find_flips(facing: Facing, pieces: np.ndarray, codes: np.ndarray) -> Flips:
+def find_flips(facing: Facing, pieces: np.ndarray, codes: np.ndarray, units: Units) -> Flips:
     """Find which hinges change their sign across seams.
 
     Parameters
@@ -158,11 +162,8 @@ def find_flips(facing: Facing, pieces: np.ndarray, codes: np.ndarray) -> Flips:
     pieces, codes : ndarray
         (m,) int64: the hinges that vanish along pieces, as in `TileMesh.shared`. Those of pieces
         that lie on no seam do not matter.
-
-    Raises
-    ------
-    InvariantError
-        If a hinge vanishes along a piece in one of the two tiles only.
+    units : Units
+        What the hinges belong to.
     """
     both = np.concatenate([facing.first, facing.second])
     order = np.argsort(both)
@@ -170,16 +171,27 @@ def find_flips(facing: Facing, pieces: np.ndarray, codes: np.ndarray) -> Flips:
     on_seam = at < len(both)
     on_seam[on_seam] = both[order[at[on_seam]]] == pieces[on_seam]
     tiles, indices = np.divmod(order[at[on_seam]], max(len(facing.first), 1))
-    hinges, missing = codes[on_seam] >> 1, codes[on_seam] & 1
-    order = np.lexsort([tiles, hinges, indices])
-    indices, hinges, missing = indices[order], hinges[order], missing[order]
-    heads = np.flatnonzero((np.diff(indices, prepend=-1) != 0) | (np.diff(hinges, prepend=-1) != 0))
-    single = np.diff(heads, append=len(hinges)) != 2
-    if single.any():
-        hinge = hinges[heads[np.argmax(single)]]
-        raise InvariantError(f"hinge {hinge} vanishes along a seam in one of its two tiles only")
-    flips = missing[0::2] != missing[1::2]
-    return Flips(indices[0::2][flips], hinges[0::2][flips], missing[0::2][flips])
+    lowest, rises = _rises(codes[on_seam] >> 1, units)
+    order = np.lexsort([lowest, indices])
+    indices, lowest = indices[order], lowest[order]
+    heads = (np.diff(indices, prepend=-1) != 0) | (np.diff(lowest, prepend=-1) != 0)
+    total = np.zeros(np.count_nonzero(heads), np.int64)
+    np.add.at(total, np.cumsum(heads) - 1, np.where(tiles == 0, rises, -rises)[order])
+    flips = total != 0
+    indices, lowest, total = indices[heads][flips], lowest[heads][flips], total[flips]
+    return Flips(indices, lowest + np.abs(total) - 1, (total < 0).astype(np.int64))
+
+
+def _rises(hinges: np.ndarray, units: Units) -> tuple[np.ndarray, np.ndarray]:
+    """What to sum up over the sides of a seam: the first of hinges (n,), and the rise of each.
+
+    Hinges of one max group say by how much the same pattern rises; others are each by itself.
+    """
+    steps = np.searchsorted(units.first_hinges, hinges, side="right") - 1
+    is_group = np.array(units.are_groups)[steps]
+    places = (hinges - np.array(units.first_hinges)[steps]) % np.array(units.highest)[steps]
+    ranks = np.where(is_group, places, 0)
+    return hinges - ranks, ranks + 1
 
 
 def find_corners(starts: np.ndarray, stops: np.ndarray, sides: np.ndarray) -> np.ndarray:

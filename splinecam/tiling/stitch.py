@@ -11,6 +11,7 @@ from splinecam._kernels.arrays import Mesh
 from splinecam.cutting.dissolve import dissolve_pairs
 from splinecam.cutting.mesh import Shared, places_within
 from splinecam.errors import InvalidArgumentError, InvariantError
+from splinecam.network.units import Units
 from splinecam.tiling.seams import (
     Facing,
     Sides,
@@ -41,7 +42,7 @@ class _Sheet(NamedTuple):
     pieces: np.ndarray  # int64: edges
 
 
-def stitch(tiles: Iterable[TileMesh]) -> tuple[Mesh, Shared]:
+def stitch(tiles: Iterable[TileMesh], units: Units) -> tuple[Mesh, Shared]:
     """Put tiles together so that no seam is left.
 
     The structure is that of the slice without tiles, in other numbers;
@@ -53,6 +54,8 @@ def stitch(tiles: Iterable[TileMesh]) -> tuple[Mesh, Shared]:
     ----------
     tiles : iterable of TileMesh
         Every tile of the slice, in any order. An iterator lets each of them go when it is copied.
+    units : Units
+        Of the network.
 
     Returns
     -------
@@ -72,19 +75,20 @@ def stitch(tiles: Iterable[TileMesh]) -> tuple[Mesh, Shared]:
     --------
     >>> import numpy as np
     >>> from splinecam.cutting.mesh import NOTHING_SHARED, polygon_mesh
+    >>> units = Units((), (), (), ())
     >>> def tile(polygon, corners, sides):
     ...     mesh = polygon_mesh(np.array(polygon))
     ...     return TileMesh(mesh, NOTHING_SHARED, np.array(corners), np.array(sides))
     >>> lower = tile([(0, 0), (1, 0), (1, 1)], [0, 1, 2], [0, 1, -1])
     >>> upper = tile([(0, 0), (1, 1), (0, 1)], [0, 2, 3], [-1, 2, 3])
-    >>> mesh, shared = stitch([upper, lower])
+    >>> mesh, shared = stitch([upper, lower], units)
     >>> mesh.vertices.tolist(), mesh.face_halfedges.tolist()
     ([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], [0, 2, 4, 6])
     """
     sheet = _lay_out(tiles)
     facing = match_pieces(sheet.sides)
     _join_vertices(sheet, facing)
-    shared, real, unused = _keep_flips(sheet, facing)
+    shared, real, unused = _keep_flips(sheet, facing, units)
     _label_boundary(sheet)
     first, second = sheet.pieces[facing.first[~real]], sheet.pieces[facing.second[~real]]
     pairs = 2 * np.stack([first, second], axis=1).astype(np.int32)
@@ -167,7 +171,9 @@ def _join_vertices(sheet: _Sheet, facing: Facing) -> None:
     edges[:] = same[edges]
 
 
-def _keep_flips(sheet: _Sheet, facing: Facing) -> tuple[Shared, np.ndarray, np.ndarray]:
+def _keep_flips(
+    sheet: _Sheet, facing: Facing, units: Units
+) -> tuple[Shared, np.ndarray, np.ndarray]:
     """Make edges of the pieces of seams across which hinges flip.
 
     Returns what all edges share, which pieces are edges now, and the outer edges that lay on these.
@@ -175,7 +181,7 @@ def _keep_flips(sheet: _Sheet, facing: Facing) -> tuple[Shared, np.ndarray, np.n
     mesh, pieces, (edges, codes) = sheet.mesh, sheet.pieces, sheet.shared
     is_real = np.zeros(len(facing.first), bool)
     outer = mesh.edge_faces[edges, 1] < 0
-    flips = find_flips(facing, piece_numbers(pieces, edges[outer]), codes[outer])
+    flips = find_flips(facing, piece_numbers(pieces, edges[outer]), codes[outer], units)
     heads = np.diff(flips.indices, prepend=-1) != 0
     chosen = flips.indices[heads]
     is_real[chosen] = True
