@@ -157,17 +157,16 @@ def test_tile_that_is_one_region_has_no_unsteady_unit(root: Root) -> None:
     np.testing.assert_allclose(network(cell), root.network(cell), atol=1e-13)
 
 
-def test_leaves_are_fine_and_fill_the_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaves_are_fine_and_fill_the_slice() -> None:
     torch.manual_seed(4)
-    monkeypatch.setattr(jobs, "FEW_UNITS", 60)
     job = Job(convert(mlp(2, 30, 30, 30, 1, scale=2.0), (2,)), SQUARE, "cpu")
     with ThreadPoolExecutor(2) as executor:
-        leaves = find_leaves(job, job.root(), executor)
+        leaves = find_leaves(job, job.root(), executor, 60)
     assert len(leaves) > 10
     areas = [_area(leaf.cell) for leaf in leaves]
     assert sum(areas) == 4
     assert all(3 * leaf.network.n_activations <= 60 for leaf in leaves)
-    walked = list(jobs.walk_leaves(job, job.root()))
+    walked = list(jobs.walk_leaves(job, job.root(), 60))
     assert {leaf.cell.low for leaf in walked} == {leaf.cell.low for leaf in leaves}
 
 
