@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 
 from splinecam.common.types import Floats, Ints
 from splinecam.common.workers import Workers
+from splinecam.network.planar import PlanarNetwork
+from splinecam.network.reduced import ReducedNetwork
 from splinecam.partition.maps import MapWalk
 from splinecam.partition.patterns import PatternWalk
 from splinecam.partition.reduced_maps import ReducedMapWalk
@@ -27,16 +30,29 @@ class OutputMaps:
 
     Parameters
     ----------
+    network : PlanarNetwork or ReducedNetwork
     n_regions : int
-    walk : MapWalk or ReducedMapWalk
-    patterns : PatternWalk
+    new_walk, new_patterns : callable
+        What makes the walk over the regions with their maps, and that with their patterns; maps
+        that are taken over need neither.
     """
 
-    def __init__(self, n_regions: int, walk: MapWalk | ReducedMapWalk, patterns: PatternWalk):
+    def __init__(
+        self,
+        network: PlanarNetwork | ReducedNetwork,
+        n_regions: int,
+        new_walk: Callable[[], MapWalk | ReducedMapWalk],
+        new_patterns: Callable[[], PatternWalk],
+    ):
+        self._network = network
         self._n_regions = n_regions
-        self._walk = walk
-        self._patterns = patterns
+        self._new_walk = new_walk
+        self._new_patterns = new_patterns
         self._kept: tuple[Floats, Floats] | None = None
+
+    @cached_property
+    def _walk(self) -> MapWalk | ReducedMapWalk:
+        return self._new_walk()
 
     def all(self) -> tuple[Floats, Floats]:
         """A (R, out, 2) and b (R, out), read-only."""
@@ -72,12 +88,12 @@ class OutputMaps:
             wanted, inverse = np.unique(regions, return_inverse=True)
             slopes, offsets = self._walk.outputs(wanted)
             return slopes[inverse], offsets[inverse]
-        network = self._walk.network
+        network, walk = self._walk.network, self._new_patterns()
         slopes, offsets = self._empty(len(regions))
         n_units = network.units.n_units
         width = max([*network.units.sizes, network.n_outputs])
         for held in _ranges(len(regions), PATTERN_ENTRIES // max(n_units, 1)):
-            patterns = self._patterns.patterns(regions[held], 0, n_units)
+            patterns = walk.patterns(regions[held], 0, n_units)
             for part in _ranges(len(patterns), COLUMN_ENTRIES // (3 * width)):
                 rows = held[part]
                 slopes[rows], offsets[rows] = network.affine_maps(patterns[part])
@@ -96,7 +112,7 @@ class OutputMaps:
 
     @property
     def _n_outputs(self) -> int:
-        return self._walk.network.n_outputs
+        return self._network.n_outputs
 
     @property
     def _are_kept(self) -> bool:

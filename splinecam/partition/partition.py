@@ -293,7 +293,7 @@ class Partition:
     @cached_property
     def output_maps(self) -> OutputMaps:
         """The affine maps on the regions, as they are kept."""
-        return OutputMaps(self.n_regions, self.map_walk(), self._pattern_walk)
+        return OutputMaps(self.network, self.n_regions, self.map_walk, lambda: self._pattern_walk)
 
     def with_outputs(self, weight: Floats, bias: Floats) -> Partition:
         """The same regions of a network with ``weight @ output + bias`` for its outputs."""
@@ -309,15 +309,16 @@ class Partition:
     def map_walk(self) -> MapWalk | ReducedMapWalk:
         """A walk through the regions with the affine maps on them."""
         if isinstance(self.network, ReducedNetwork):
-            margin = vertex_error(self.slice.polygon)
-            loops = (self.vertices, self.region_offsets, self.region_vertices)
-            return ReducedMapWalk(
-                self.network, RegionTree(*loops, margin), self._pattern_walk.boxes
-            )
+            return ReducedMapWalk(self.network, self._region_tree, self._pattern_walk.boxes)
         shared = (self.shared_edges, self.shared_hinges)
         return MapWalk(
             self.network, self.nesting, self.edge_hinges, *shared, self._pattern_walk.patterns
         )
+
+    @cached_property
+    def _region_tree(self) -> RegionTree:
+        margin = vertex_error(self.slice.polygon)
+        return RegionTree(self.vertices, self.region_offsets, self.region_vertices, margin)
 
     @cached_property
     def _pattern_walk(self) -> PatternWalk:
